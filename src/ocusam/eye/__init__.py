@@ -1,0 +1,1 @@
+"""Masks and logits of one eye turned into measurements: contours, ellipses, signals, states. numpy only."""

@@ -1,0 +1,170 @@
+"""The image trunk: Hiera, a vision transformer with four resolutions and attention inside windows.
+
+Ryali et al. 2023 (arXiv 2306.00989); positions for windows after Bolya et al. 2023 (arXiv 2311.05613).
+Three habits of the published network are kept on purpose because its weights were trained with them: the
+window size changes one block later than the resolution, padding tokens take part in attention, and the
+shortcut of a block that changes resolution starts behind the block's first norm. Not here: masked
+pre-training.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ocusam.model.config import Sam2Config
+from ocusam.model.layers import MLP, attend
+
+
+def _pool(x_bhwc: Tensor) -> Tensor:
+    """Halve height and width by the maximum of 2 x 2."""
+    return F.max_pool2d(x_bhwc.permute(0, 3, 1, 2), 2).permute(0, 2, 3, 1)
+
+
+def _into_windows(x_bhwc: Tensor, window: int) -> Tensor:
+    """Cut (B, H, W, C) into (B * windows, window, window, C), padding below and right with zeros."""
+    b, h, w, c = x_bhwc.shape
+    pad_h, pad_w = -h % window, -w % window
+    if pad_h or pad_w:
+        x_bhwc = F.pad(x_bhwc, (0, 0, 0, pad_w, 0, pad_h))
+    rows, columns = (h + pad_h) // window, (w + pad_w) // window
+    x = x_bhwc.view(b, rows, window, columns, window, c)
+    return x.transpose(2, 3).reshape(-1, window, window, c)
+
+
+def _from_windows(windows: Tensor, window: int, height: int, width: int) -> Tensor:
+    """Undo `_into_windows` for a map of (height, width), dropping the padding."""
+    rows, columns = -(-height // window), -(-width // window)
+    x = windows.view(-1, rows, columns, window, window, windows.shape[-1])
+    x = x.transpose(2, 3).reshape(-1, rows * window, columns * window, windows.shape[-1])
+    return x[:, :height, :width]
+
+
+class MultiScaleAttention(nn.Module):
+    """Self-attention over all tokens of a window, with queries pooled 2 x 2 where the resolution drops."""
+
+    def __init__(self, dim: int, dim_out: int, num_heads: int, pool_queries: bool) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.pool_queries = pool_queries
+        self.qkv = nn.Linear(dim, dim_out * 3)
+        self.proj = nn.Linear(dim_out, dim_out)
+
+    def forward(self, x_bhwc: Tensor) -> Tensor:
+        """Return (B, H, W, dim_out), or half of H and W where queries are pooled."""
+        b, h, w, _ = x_bhwc.shape
+        q, k, v = self.qkv(x_bhwc).chunk(3, dim=-1)
+        if self.pool_queries:
+            q = _pool(q)
+            h, w = q.shape[1:3]
+        q, k, v = (
+            t.reshape(b, -1, self.num_heads, t.shape[-1] // self.num_heads).transpose(1, 2) for t in (q, k, v)
+        )
+        out = attend(q, k, v)
+        projected: Tensor = self.proj(out.transpose(1, 2).reshape(b, h, w, -1))
+        return projected
+
+
+class MultiScaleBlock(nn.Module):
+    """One transformer block. `window` 0 means global attention."""
+
+    def __init__(
+        self, dim: int, dim_out: int, num_heads: int, *, window: int, pool: bool, drop_path: float = 0.0
+    ) -> None:
+        super().__init__()
+        self.window = window
+        self.pool = pool
+        self.drop_path = drop_path
+        self.norm1 = nn.LayerNorm(dim, eps=1e-6)
+        self.attn = MultiScaleAttention(dim, dim_out, num_heads, pool)
+        self.norm2 = nn.LayerNorm(dim_out, eps=1e-6)
+        self.mlp = MLP(dim_out, dim_out * 4, dim_out, 2, activation=nn.GELU())
+        if dim != dim_out:
+            self.proj = nn.Linear(dim, dim_out)
+        self.changes_width = dim != dim_out
+
+    def _keep(self, x: Tensor) -> Tensor:
+        """Drop the whole branch for some samples while training (stochastic depth, arXiv 1603.09382)."""
+        if not self.training or self.drop_path == 0.0:
+            return x
+        keep = 1.0 - self.drop_path
+        shape = (x.shape[0],) + (1,) * (x.dim() - 1)
+        return x * (torch.rand(shape, device=x.device) < keep).to(x.dtype) / keep
+
+    def forward(self, x_bhwc: Tensor) -> Tensor:
+        """Return (B, H, W, dim_out), or half of H and W where the block pools."""
+        shortcut = x_bhwc
+        x = self.norm1(x_bhwc)
+        if self.changes_width:
+            shortcut = self.proj(x)
+            if self.pool:
+                shortcut = _pool(shortcut)
+        if self.window:
+            x = self.attn(_into_windows(x, self.window))
+            window = self.window // 2 if self.pool else self.window
+            x = _from_windows(x, window, shortcut.shape[1], shortcut.shape[2])
+        else:
+            x = self.attn(x)
+        x = shortcut + self._keep(x)
+        return x + self._keep(self.mlp(self.norm2(x)))
+
+
+class PatchEmbed(nn.Module):
+    """Overlapping 7 x 7 patches at stride 4."""
+
+    def __init__(self, embed_dim: int) -> None:
+        super().__init__()
+        self.proj = nn.Conv2d(3, embed_dim, kernel_size=7, stride=4, padding=3)
+
+    def forward(self, images_b3hw: Tensor) -> Tensor:
+        """Return (B, H/4, W/4, C)."""
+        patches: Tensor = self.proj(images_b3hw)
+        return patches.permute(0, 2, 3, 1)
+
+
+class Hiera(nn.Module):
+    """The trunk. Returns one map per stage, strides 4, 8, 16 and 32."""
+
+    def __init__(self, config: Sam2Config) -> None:
+        super().__init__()
+        self.patch_embed = PatchEmbed(config.embed_dim)
+        window = config.window_spec[0]
+        self.pos_embed = nn.Parameter(torch.zeros(1, config.embed_dim, *config.window_pos_embed_size))
+        self.pos_embed_window = nn.Parameter(torch.zeros(1, config.embed_dim, window, window))
+
+        depth = sum(config.stages)
+        self.stage_ends = [sum(config.stages[: i + 1]) - 1 for i in range(len(config.stages))]
+        self.blocks = nn.ModuleList()
+        dim, heads, stage = config.embed_dim, config.num_heads, 0
+        for i in range(depth):
+            # The block that changes resolution still uses the windows of the stage it comes from.
+            window = 0 if i in config.global_att_blocks else config.window_spec[stage]
+            first_of_stage = i - 1 in self.stage_ends
+            dim_out = dim * 2 if first_of_stage else dim
+            if first_of_stage:
+                heads *= 2
+                stage += 1
+            drop_path = config.drop_path_rate * i / max(1, depth - 1)
+            self.blocks.append(
+                MultiScaleBlock(dim, dim_out, heads, window=window, pool=first_of_stage, drop_path=drop_path)
+            )
+            dim = dim_out
+
+    def position_map(self, height: int, width: int) -> Tensor:
+        """Return the (1, H, W, C) position embedding: a coarse map stretched over a tiled window."""
+        stretched = F.interpolate(self.pos_embed, size=(height, width), mode="bicubic")
+        window = self.pos_embed_window
+        tiled = window.tile(1, 1, height // window.shape[2], width // window.shape[3])
+        return (stretched + tiled).permute(0, 2, 3, 1)
+
+    def forward(self, images_b3hw: Tensor) -> list[Tensor]:
+        """Map (B, 3, S, S) images to four (B, C_i, S/stride_i, S/stride_i) maps, finest first."""
+        x = self.patch_embed(images_b3hw)
+        x = x + self.position_map(x.shape[1], x.shape[2])
+        outputs = []
+        for i, block in enumerate(self.blocks):
+            x = block(x)
+            if i in self.stage_ends:
+                outputs.append(x.permute(0, 3, 1, 2))
+        return outputs

@@ -1,0 +1,125 @@
+"""The present looks at the past: current features attend to themselves and to the memory bank's tokens.
+
+Section 4 of arXiv 2408.00714 ("memory attention"). Rotary positions (arXiv 2104.09864) are applied to
+queries and to the spatial memory tokens; the object-pointer tokens at the end of the memory have no place in
+the picture and are left out. One attention head. The layers know nothing of frames: order and time are in
+the tokens.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ocusam.model.config import Sam2Config
+from ocusam.model.layers import Attention, attend
+from ocusam.model.position_encoding import apply_rotary, rotary_angles
+
+
+class RotaryAttention(Attention):
+    """Attention with axial rotary positions on a square grid of tokens."""
+
+    def rotary_forward(
+        self, q_bnc: Tensor, k_bmc: Tensor, v_bmc: Tensor, cos: Tensor, sin: Tensor, num_unplaced: int = 0
+    ) -> Tensor:
+        """Attend from N grid tokens to M keys.
+
+        Args:
+            q_bnc: queries, N = H * W tokens of the grid.
+            k_bmc: keys: whole grids one after the other, then `num_unplaced` tokens without a position.
+            v_bmc: values.
+            cos: (N, C / 2) rotary cosines of the grid, repeated for each grid among the keys.
+            sin: the sines.
+            num_unplaced: how many keys at the end keep no position.
+        """
+        q = apply_rotary(self.split_heads(self.q_proj(q_bnc)), cos, sin)
+        k = self.split_heads(self.k_proj(k_bmc))
+        num_placed = k.shape[-2] - num_unplaced
+        repeats = num_placed // cos.shape[0]
+        placed = apply_rotary(k[..., :num_placed, :], cos.repeat(repeats, 1), sin.repeat(repeats, 1))
+        if num_unplaced:
+            placed = torch.cat((placed, k[..., num_placed:, :]), dim=-2)
+        v = self.split_heads(self.v_proj(v_bmc))
+        out = attend(q, placed, v)
+        projected: Tensor = self.out_proj(out.transpose(1, 2).flatten(2))
+        return projected
+
+
+class MemoryAttentionLayer(nn.Module):
+    """Self-attention, cross-attention to the memory, MLP; each behind a LayerNorm, each with a residual."""
+
+    def __init__(self, config: Sam2Config) -> None:
+        super().__init__()
+        dim = config.hidden_dim
+        self.self_attn = RotaryAttention(dim, 1)
+        self.cross_attn_image = RotaryAttention(dim, 1, kv_in_dim=config.mem_dim)
+        self.linear1 = nn.Linear(dim, config.memory_attention_mlp_dim)
+        self.linear2 = nn.Linear(config.memory_attention_mlp_dim, dim)
+        self.norm1 = nn.LayerNorm(dim)
+        self.norm2 = nn.LayerNorm(dim)
+        self.norm3 = nn.LayerNorm(dim)
+
+    def forward(
+        self,
+        x_bnc: Tensor,
+        keys_bmd: Tensor,
+        values_bmd: Tensor,
+        rotary: tuple[Tensor, Tensor],
+        num_pointer_tokens: int,
+    ) -> Tensor:
+        """Return (B, N, C). Keys are memory plus positions, values the memory alone."""
+        cos, sin = rotary
+        y = self.norm1(x_bnc)
+        x = x_bnc + self.self_attn.rotary_forward(y, y, y, cos, sin)
+        y = self.norm2(x)
+        x = x + self.cross_attn_image.rotary_forward(y, keys_bmd, values_bmd, cos, sin, num_pointer_tokens)
+        out: Tensor = x + self.linear2(F.relu(self.linear1(self.norm3(x))))
+        return out
+
+
+class MemoryAttention(nn.Module):
+    """A stack of layers and a final LayerNorm."""
+
+    def __init__(self, config: Sam2Config) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(
+            MemoryAttentionLayer(config) for _ in range(config.memory_attention_layers)
+        )
+        self.norm = nn.LayerNorm(config.hidden_dim)
+        self.hidden_dim = config.hidden_dim
+        self._rotary: dict[tuple[int, int, str], tuple[Tensor, Tensor]] = {}
+
+    def _rotary_of(self, height: int, width: int, like: Tensor) -> tuple[Tensor, Tensor]:
+        key = (height, width, str(like.device))
+        if key not in self._rotary:
+            # Made outside inference mode, so that the same constants also serve training.
+            with torch.inference_mode(False):
+                self._rotary[key] = rotary_angles(self.hidden_dim, height, width, like.device)
+        return self._rotary[key]
+
+    def forward(
+        self,
+        current_bchw: Tensor,
+        current_positions_1chw: Tensor,
+        memory_bmd: Tensor,
+        memory_positions_bmd: Tensor,
+        num_pointer_tokens: int,
+    ) -> Tensor:
+        """Return current features conditioned on the memory, (B, C, H, W).
+
+        Args:
+            current_bchw: features of the current frame at stride 16.
+            current_positions_1chw: their sine positions; a tenth of them is added once.
+            memory_bmd: memory tokens, spatial maps first, pointer tokens last.
+            memory_positions_bmd: what is added to the memory to make keys of it.
+            num_pointer_tokens: how many of the last tokens are pointers.
+        """
+        height, width = current_bchw.shape[2:]
+        rotary = self._rotary_of(height, width, current_bchw)
+        x = (current_bchw + 0.1 * current_positions_1chw).flatten(2).transpose(1, 2)
+        keys = memory_bmd + memory_positions_bmd
+        for layer in self.layers:
+            x = layer(x, keys, memory_bmd, rotary, num_pointer_tokens)
+        out: Tensor = self.norm(x).transpose(1, 2).unflatten(2, (height, width))
+        return out

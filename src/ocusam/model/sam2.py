@@ -1,0 +1,410 @@
+"""SAM 2 as one network: everything that happens to one frame of some objects, and nothing between frames.
+
+The network has no memory of its own. It knows no frame number and no object name; a batch row is one object.
+What it should remember is handed to it as a `MemorySelection` (chosen by `ocusam.tracking.MemoryBank`), and
+what should be remembered of a frame is returned. That makes the function easy to test, to train, to export.
+
+Ravi et al. 2024 (arXiv 2408.00714). Shape suffixes: b objects, m candidate masks, n points or tokens,
+c channels, d memory channels, h/w height and width. "high-res" is the square network input, "low-res" a
+quarter of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ocusam.model.config import Sam2Config
+from ocusam.model.image_encoder import ImageEncoder
+from ocusam.model.layers import MLP
+from ocusam.model.mask_decoder import DecodedMasks, MaskDecoder
+from ocusam.model.memory_attention import MemoryAttention
+from ocusam.model.memory_encoder import MemoryEncoder
+from ocusam.model.position_encoding import sine_of_time, sine_position_map
+from ocusam.model.prompt_encoder import PromptEncoder
+
+NO_OBJECT_LOGIT = -1024.0
+"""Mask logit of every pixel of an object that is not in the frame."""
+
+
+@dataclass(frozen=True)
+class ImageFeatures:
+    """What the image encoder keeps of a picture; shared by all objects on it.
+
+    Attributes:
+        embedding_bchw: stride-16 features, not yet conditioned on any memory.
+        high_res: features at strides 4 (B, C/8, 4h, 4w) and 8 (B, C/4, 2h, 2w), as the decoder adds them.
+    """
+
+    embedding_bchw: Tensor
+    high_res: tuple[Tensor, Tensor]
+
+    def expand(self, num_objects: int) -> ImageFeatures:
+        """Repeat a batch of one for several objects, without copying."""
+        s0, s1 = self.high_res
+        return ImageFeatures(
+            self.embedding_bchw.expand(num_objects, -1, -1, -1),
+            (s0.expand(num_objects, -1, -1, -1), s1.expand(num_objects, -1, -1, -1)),
+        )
+
+    def select(self, rows: int | slice | Tensor) -> ImageFeatures:
+        """Take rows of the batch; an integer keeps the batch dimension."""
+        if isinstance(rows, int):
+            rows = slice(rows, rows + 1)
+        return ImageFeatures(self.embedding_bchw[rows], (self.high_res[0][rows], self.high_res[1][rows]))
+
+
+@dataclass(frozen=True)
+class PointPrompt:
+    """Clicks and box corners on B objects, N each.
+
+    Attributes:
+        coords_bn2: x, y in pixels of the square network input.
+        labels_bn: -1 padding, 0 negative, 1 positive, 2 first and 3 second corner of a box.
+    """
+
+    coords_bn2: Tensor
+    labels_bn: Tensor
+
+
+@dataclass(frozen=True)
+class MemorySelection:
+    """The memories that a frame attends to, in the order of attention.
+
+    Attributes:
+        maps: pairs of a (B, d, h, w) memory and its row of `maskmem_tpos_enc` (num_maskmem - 1 for prompted
+            frames, r - 1 for the frame r steps ago).
+        pointers: pairs of a (B, c) object pointer and its time, in units of the longest span.
+    """
+
+    maps: list[tuple[Tensor, int]] = field(default_factory=list)
+    pointers: list[tuple[Tensor, float]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class StepOutput:
+    """The network's answer for one frame of B objects.
+
+    Attributes:
+        low_res_logits_b1hw: chosen mask, float32; -1024 everywhere where the object is judged absent.
+        iou_b: predicted IoU of the chosen mask.
+        object_score_b1: logit of the object's presence; above 0 is present.
+        pointer_bc: object pointer for the memory bank.
+        candidates: all masks between which the choice was made, absent objects included.
+        high_res_logits_b1hw: the chosen mask at input size.
+    """
+
+    low_res_logits_b1hw: Tensor
+    high_res_logits_b1hw: Tensor
+    iou_b: Tensor
+    object_score_b1: Tensor
+    pointer_bc: Tensor
+    candidates: DecodedMasks | None
+
+
+def suppress_overlaps(logits_b1hw: Tensor) -> Tensor:
+    """Give each pixel to the object with the highest logit; the others' logits become at most -10.
+
+    Ties go to the first object. One object is returned unchanged.
+    """
+    if logits_b1hw.shape[0] == 1:
+        return logits_b1hw
+    winner_1hw = logits_b1hw.argmax(dim=0, keepdim=True)
+    rows = torch.arange(logits_b1hw.shape[0], device=logits_b1hw.device)[:, None, None, None]
+    return torch.where(winner_1hw == rows, logits_b1hw, logits_b1hw.clamp(max=-10.0))
+
+
+class SAM2(nn.Module):
+    """The network. See the module's docstring; built by `ocusam.build_sam2`."""
+
+    def __init__(self, config: Sam2Config) -> None:
+        super().__init__()
+        self.config = config
+        hidden, mem = config.hidden_dim, config.mem_dim
+        self.image_encoder = ImageEncoder(config)
+        self.mask_downsample = nn.Conv2d(1, 1, kernel_size=4, stride=4)
+        self.memory_attention = MemoryAttention(config)
+        self.memory_encoder = MemoryEncoder(config)
+        self.sam_prompt_encoder = PromptEncoder(config)
+        self.sam_mask_decoder = MaskDecoder(config)
+        self.obj_ptr_proj = (
+            MLP(hidden, hidden, hidden, 3) if config.use_mlp_for_obj_ptr_proj else nn.Linear(hidden, hidden)
+        )
+        if config.proj_tpos_enc_in_obj_ptrs:
+            self.obj_ptr_tpos_proj = nn.Linear(hidden, mem)
+        self.maskmem_tpos_enc = nn.Parameter(torch.zeros(config.num_maskmem, 1, 1, mem))
+        self.no_mem_embed = nn.Parameter(torch.zeros(1, 1, hidden))
+        self.no_mem_pos_enc = nn.Parameter(torch.zeros(1, 1, hidden))
+        self.no_obj_ptr = nn.Parameter(torch.zeros(1, hidden))
+        learned = [self.maskmem_tpos_enc, self.no_mem_embed, self.no_mem_pos_enc, self.no_obj_ptr]
+        if config.no_obj_embed_spatial:
+            self.no_obj_embed_spatial = nn.Parameter(torch.zeros(1, mem))
+            learned.append(self.no_obj_embed_spatial)
+        trunk = self.image_encoder.trunk
+        for parameter in [*learned, trunk.pos_embed, trunk.pos_embed_window]:
+            nn.init.trunc_normal_(parameter, std=0.02)
+        self._sine_maps: dict[tuple[int, int, int, str, torch.dtype], Tensor] = {}
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Type of the weights."""
+        return self.no_mem_embed.dtype
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.no_mem_embed.device
+
+    # ---- image -----------------------------------------------------------------------------------------
+
+    def encode_image(self, images_b3hw: Tensor) -> ImageFeatures:
+        """Encode (B, 3, S, S) normalised images."""
+        stride4, stride8, stride16 = self.image_encoder(images_b3hw.to(self.dtype))
+        decoder = self.sam_mask_decoder
+        return ImageFeatures(stride16, (decoder.conv_s0(stride4), decoder.conv_s1(stride8)))
+
+    def _mark_no_memory(self, embedding_bchw: Tensor) -> Tensor:
+        return embedding_bchw + self.no_mem_embed.reshape(1, -1, 1, 1)
+
+    def predict_masks(
+        self,
+        features: ImageFeatures,
+        points: PointPrompt | None = None,
+        mask_logits_b1hw: Tensor | None = None,
+        *,
+        multimask_output: bool = True,
+    ) -> DecodedMasks:
+        """Segment a still picture; B is the batch of `features`.
+
+        Args:
+            features: of the picture, expanded to the number of prompts.
+            points: clicks and box corners; None for none at all (no padding tokens either).
+            mask_logits_b1hw: earlier low-res logits as a prompt.
+            multimask_output: three masks instead of one.
+        """
+        embedding = features.embedding_bchw
+        if self.config.directly_add_no_mem_embed:
+            embedding = self._mark_no_memory(embedding)
+        return self._decode(embedding, features.high_res, points, mask_logits_b1hw, multimask_output)
+
+    def _decode(
+        self,
+        embedding_bchw: Tensor,
+        high_res: tuple[Tensor, Tensor],
+        points: PointPrompt | None,
+        mask_logits_b1hw: Tensor | None,
+        multimask_output: bool,
+    ) -> DecodedMasks:
+        if mask_logits_b1hw is not None:
+            size = (self.config.low_res_size, self.config.low_res_size)
+            if mask_logits_b1hw.shape[-2:] != size:
+                mask_logits_b1hw = F.interpolate(
+                    mask_logits_b1hw.float(), size=size, mode="bilinear", align_corners=False, antialias=True
+                )
+        coords, labels = (points.coords_bn2, points.labels_bn) if points is not None else (None, None)
+        sparse, dense = self.sam_prompt_encoder(coords, labels, mask_logits_b1hw, embedding_bchw.shape[0])
+        decoded: DecodedMasks = self.sam_mask_decoder(
+            embedding_bchw,
+            self.sam_prompt_encoder.dense_positions(),
+            sparse,
+            dense,
+            high_res,
+            multimask_output=multimask_output,
+        )
+        # Everything behind the network is resized and compared: in bfloat16 that would lose edges.
+        return DecodedMasks(
+            decoded.logits_bmhw.float(),
+            decoded.iou_bm.float(),
+            decoded.tokens_bnc,
+            decoded.object_score_b1.float(),
+        )
+
+    # ---- one frame of a video --------------------------------------------------------------------------
+
+    def track_step(
+        self,
+        features: ImageFeatures,
+        *,
+        points: PointPrompt | None = None,
+        mask_inputs_b1hw: Tensor | None = None,
+        previous_logits_b1hw: Tensor | None = None,
+        memory: MemorySelection | None = None,
+    ) -> StepOutput:
+        """Segment B objects on one frame.
+
+        Args:
+            features: of the frame, one row per object.
+            points: clicks and box corners on this frame, or None for a frame that is only tracked.
+            mask_inputs_b1hw: a mask given by the user, 0 or 1 at input size; excludes `points`.
+            previous_logits_b1hw: low-res logits of an earlier answer for this frame, refined by the points.
+            memory: what to attend to; None where nothing is remembered yet (first prompted frame).
+        """
+        assert points is None or mask_inputs_b1hw is None, "points and a mask exclude each other on one frame"
+        if mask_inputs_b1hw is not None and self.config.use_mask_input_as_output_without_sam:
+            return self._mask_as_output(features, mask_inputs_b1hw)
+        embedding = self.condition_on_memory(features, memory)
+        # A mask that goes through the decoder (option) is a prompt like earlier logits.
+        prompt = previous_logits_b1hw if mask_inputs_b1hw is None else mask_inputs_b1hw
+        num_points = 0 if points is None else points.labels_bn.shape[1]
+        multimask = self._use_multimask(num_points, first=memory is None)
+        return self._sam_heads(embedding, features.high_res, points, prompt, multimask)
+
+    def _use_multimask(self, num_points: int, *, first: bool) -> bool:
+        config = self.config
+        return (
+            config.multimask_output_in_sam
+            and (first or config.multimask_output_for_tracking)
+            and config.multimask_min_pt_num <= num_points <= config.multimask_max_pt_num
+        )
+
+    def _sam_heads(
+        self,
+        embedding_bchw: Tensor,
+        high_res: tuple[Tensor, Tensor],
+        points: PointPrompt | None,
+        mask_logits_b1hw: Tensor | None,
+        multimask_output: bool,
+    ) -> StepOutput:
+        batch = embedding_bchw.shape[0]
+        if points is None:
+            zeros = torch.zeros(batch, 1, 2, device=embedding_bchw.device)
+            points = PointPrompt(zeros, -torch.ones(batch, 1, dtype=torch.int32, device=zeros.device))
+        candidates = self._decode(embedding_bchw, high_res, points, mask_logits_b1hw, multimask_output)
+
+        best_b = candidates.iou_bm.argmax(dim=-1)
+        rows = torch.arange(batch, device=best_b.device)
+        low_res = candidates.logits_bmhw[rows, best_b].unsqueeze(1)
+        one_token = candidates.tokens_bnc.shape[1] == 1
+        token = candidates.tokens_bnc[:, 0] if one_token else candidates.tokens_bnc[rows, best_b]
+        pointer = self.obj_ptr_proj(token)
+        if self.config.pred_obj_scores:
+            present_b1 = candidates.object_score_b1 > 0
+            low_res = torch.where(present_b1[..., None, None], low_res, low_res.new_full((), NO_OBJECT_LOGIT))
+            share = candidates.object_score_b1.sigmoid() if self.config.soft_no_obj_ptr else present_b1
+            pointer = self._blend_no_object(pointer, share.to(pointer.dtype))
+        size = (self.config.image_size, self.config.image_size)
+        high = F.interpolate(low_res, size=size, mode="bilinear", align_corners=False)
+        iou_b = candidates.iou_bm[rows, best_b]
+        return StepOutput(low_res, high, iou_b, candidates.object_score_b1, pointer, candidates)
+
+    def _blend_no_object(self, pointer_bc: Tensor, share_b1: Tensor) -> Tensor:
+        """Replace the pointer of absent objects (share 0) by the learned pointer of nothing."""
+        if self.config.fixed_no_obj_ptr:
+            pointer_bc = share_b1 * pointer_bc
+        return pointer_bc + (1 - share_b1) * self.no_obj_ptr
+
+    def _mask_as_output(self, features: ImageFeatures, mask_inputs_b1hw: Tensor) -> StepOutput:
+        """Return the user's mask as the frame's output; only its pointer comes from the network."""
+        mask = mask_inputs_b1hw.float()
+        high = mask * 20.0 - 10.0
+        size = (self.config.low_res_size, self.config.low_res_size)
+        low = F.interpolate(high, size=size, mode="bilinear", align_corners=False, antialias=True)
+        iou_b = mask.new_ones(mask.shape[0])
+        present_b1 = (mask.flatten(1) > 0).any(dim=1, keepdim=True)
+        if self.config.use_obj_ptrs_in_encoder:
+            prompt = self.mask_downsample(mask.to(self.dtype))
+            plain = features.embedding_bchw
+            pointer = self._sam_heads(plain, features.high_res, None, prompt, False).pointer_bc
+        else:
+            pointer = self.no_obj_ptr.new_zeros(mask.shape[0], self.config.hidden_dim)
+        if self.config.pred_obj_scores:
+            # A second blend, after the one inside the heads, because the published system does both.
+            pointer = self._blend_no_object(pointer, present_b1.to(pointer.dtype))
+        return StepOutput(low, high, iou_b, present_b1.float() * 20.0 - 10.0, pointer, None)
+
+    # ---- memory ----------------------------------------------------------------------------------------
+
+    def _sine_map(self, channels: int, like_bchw: Tensor) -> Tensor:
+        height, width = like_bchw.shape[2:]
+        key = (channels, height, width, str(like_bchw.device), self.dtype)
+        if key not in self._sine_maps:
+            # Made outside inference mode, so that the same constants also serve training.
+            with torch.inference_mode(False):
+                sine = sine_position_map(channels, height, width, like_bchw.device)
+                self._sine_maps[key] = sine.unsqueeze(0).to(self.dtype)
+        return self._sine_maps[key]
+
+    def condition_on_memory(self, features: ImageFeatures, memory: MemorySelection | None) -> Tensor:
+        """Return the stride-16 features as the decoder should see them, (B, C, h, w)."""
+        embedding = features.embedding_bchw
+        config = self.config
+        if config.num_maskmem == 0:
+            return embedding
+        if memory is None:
+            if config.directly_add_no_mem_embed:
+                return self._mark_no_memory(embedding)
+            batch = embedding.shape[0]
+            tokens = self.no_mem_embed[..., : config.mem_dim].expand(batch, 1, -1)
+            positions = self.no_mem_pos_enc[..., : config.mem_dim].expand(batch, 1, -1)
+            num_pointer_tokens = 1  # one token without a place in the picture
+        else:
+            tokens, positions, num_pointer_tokens = self._memory_tokens(memory)
+        out: Tensor = self.memory_attention(
+            embedding, self._sine_map(config.hidden_dim, embedding), tokens, positions, num_pointer_tokens
+        )
+        return out
+
+    def _memory_tokens(self, memory: MemorySelection) -> tuple[Tensor, Tensor, int]:
+        """Line up maps and pointers as (B, M, d) tokens and their positions."""
+        tokens, positions = [], []
+        for map_bdhw, row in memory.maps:
+            tokens.append(map_bdhw.to(self.dtype).flatten(2).transpose(1, 2))
+            sine = self._sine_map(self.config.mem_dim, map_bdhw).flatten(2).transpose(1, 2)
+            positions.append((sine + self.maskmem_tpos_enc[row]).expand(map_bdhw.shape[0], -1, -1))
+        num_pointer_tokens = 0
+        if memory.pointers and self.config.use_obj_ptrs_in_encoder:
+            pointer_tokens, pointer_positions = self._pointer_tokens(memory.pointers)
+            tokens.append(pointer_tokens)
+            positions.append(pointer_positions)
+            num_pointer_tokens = pointer_tokens.shape[1]
+        return torch.cat(tokens, dim=1), torch.cat(positions, dim=1), num_pointer_tokens
+
+    def _pointer_tokens(self, pointers: list[tuple[Tensor, float]]) -> tuple[Tensor, Tensor]:
+        """Split each pointer into tokens of the memory's width; all tokens of one share its time."""
+        config = self.config
+        split = config.hidden_dim // config.mem_dim
+        pointers_bpc = torch.stack([pointer for pointer, _ in pointers], dim=1).to(self.dtype)
+        tokens = pointers_bpc.unflatten(-1, (split, config.mem_dim)).flatten(1, 2)
+        if not config.add_tpos_enc_to_obj_ptrs:
+            return tokens, torch.zeros_like(tokens)
+        times = torch.tensor([time for _, time in pointers], device=tokens.device)
+        if config.proj_tpos_enc_in_obj_ptrs:
+            encoded = self.obj_ptr_tpos_proj(sine_of_time(times, config.hidden_dim).to(self.dtype))
+        else:
+            encoded = sine_of_time(times, config.mem_dim).to(self.dtype)
+        positions = encoded.repeat_interleave(split, dim=0)
+        return tokens, positions.unsqueeze(0).expand(tokens.shape[0], -1, -1)
+
+    def encode_memory(
+        self,
+        features: ImageFeatures,
+        mask_logits_b1hw: Tensor,
+        object_score_b1: Tensor,
+        *,
+        from_prompt: bool,
+    ) -> Tensor:
+        """Turn a finished frame into a (B, d, h, w) memory.
+
+        Args:
+            features: of the frame, one row per object.
+            mask_logits_b1hw: its mask logits at input size.
+            object_score_b1: presence logits; absent objects get a learned mark.
+            from_prompt: the frame carries a user's prompt: its mask is taken as certain where so configured.
+        """
+        config = self.config
+        logits = mask_logits_b1hw.float()
+        if config.non_overlap_masks_for_mem_enc and not self.training:
+            logits = suppress_overlaps(logits)
+        if config.binarize_mask_from_pts_for_mem_enc and from_prompt and not self.training:
+            mask = (logits > 0).float()
+        else:
+            mask = logits.sigmoid()
+        mask = mask * config.sigmoid_scale_for_mem_enc + config.sigmoid_bias_for_mem_enc
+        memory: Tensor = self.memory_encoder(features.embedding_bchw, mask.to(self.dtype))
+        if config.no_obj_embed_spatial:
+            absent_b1 = (object_score_b1 <= 0).to(memory.dtype)
+            memory = memory + (absent_b1 * self.no_obj_embed_spatial)[..., None, None]
+        return memory

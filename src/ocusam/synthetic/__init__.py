@@ -1,0 +1,1 @@
+"""Rendered clips with exact ground truth (numpy and OpenCV only)."""

@@ -1,0 +1,1 @@
+"""Predictors over pictures and videos, and the memory bank that carries objects from frame to frame."""

@@ -1,0 +1,128 @@
+"""The public builders: a name and perhaps a file of weights in, a network or a predictor out.
+
+Purpose: put together what the layers below keep apart: configs, networks, files of weights, predictors.
+
+Notable choices: `config` is a name, or a `Sam2Config`. The name "nano" without a file loads the weights that
+ship with the package; any other name without a file gives random weights, as the published builders do.
+`apply_postprocessing` sets what it sets there: dynamic multimask, and for video binarised prompted masks and
+holes of up to 8 pixels filled.
+
+What it does not know: fetching weights from elsewhere; the published YAML files.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ocusam.core.errors import ModelError
+from ocusam.model.build import make_network
+from ocusam.model.config import Sam2Config, get_config
+from ocusam.model.sam2 import SAM2
+from ocusam.tracking.video_predictor import SAM2VideoPredictor
+from ocusam.weights.checkpoint import check_fits, load_state
+from ocusam.weights.registry import PACKAGED, require_packaged_weights
+
+# Options of a predictor; everything else is a field of `Sam2Config`.
+_PREDICTOR_OPTIONS = (
+    "fill_hole_area",
+    "non_overlap_masks",
+    "clear_non_cond_mem_around_input",
+    "add_all_frames_to_correct_as_cond",
+    "memory_window",
+)
+VIDEO_FILL_HOLE_AREA = 8
+
+
+def build_sam2(
+    config: str | Sam2Config,
+    ckpt_path: str | Path | None = None,
+    device: str | torch.device = "cpu",
+    *,
+    dtype: torch.dtype | None = None,
+    mode: str = "eval",
+    apply_postprocessing: bool = True,
+    **options: Any,
+) -> SAM2:
+    """Return a network with its weights.
+
+    Args:
+        config: a name such as "nano" or "sam2.1_hiera_tiny", or a `Sam2Config`.
+        ckpt_path: `.pt` or `.safetensors`; None: the packaged weights for the name "nano", else random ones.
+        device: where to put it.
+        dtype: type of the weights; None: float32.
+        mode: "eval", or "train" for training mode.
+        apply_postprocessing: replace an unstable single mask by the best of three.
+        options: fields of `Sam2Config`.
+
+    Raises:
+        ModelError: unknown name or option.
+        WeightsError: no such file, not a checkpoint, or not of this network.
+    """
+    if mode not in ("eval", "train"):
+        raise ModelError(f"mode={mode!r}: use 'eval' or 'train'.")
+    if apply_postprocessing:
+        options = {
+            "dynamic_multimask_via_stability": True,
+            "dynamic_multimask_stability_delta": 0.05,
+            "dynamic_multimask_stability_thresh": 0.98,
+        } | options
+    else:
+        options = {"dynamic_multimask_via_stability": False} | options
+    network = make_network(get_config(config, **options))
+    path = ckpt_path
+    if path is None and isinstance(config, str) and config in PACKAGED:
+        path = require_packaged_weights(config)
+    if path is not None:
+        load_weights(network, path)
+    try:
+        network = network.to(device=torch.device(device), dtype=dtype)
+    except (RuntimeError, AssertionError) as error:
+        raise ModelError(f"The device {device!r} cannot be used ({str(error).splitlines()[0]}).") from None
+    return network.train(mode == "train")
+
+
+def build_sam2_video_predictor(
+    config: str | Sam2Config,
+    ckpt_path: str | Path | None = None,
+    device: str | torch.device = "cpu",
+    *,
+    dtype: torch.dtype | None = None,
+    apply_postprocessing: bool = True,
+    **options: Any,
+) -> SAM2VideoPredictor:
+    """Return a video predictor.
+
+    Args:
+        config: as for `build_sam2`.
+        ckpt_path: as for `build_sam2`.
+        device: as for `build_sam2`.
+        dtype: as for `build_sam2`.
+        apply_postprocessing: as for `build_sam2`, and binarise prompted masks before they become memories,
+            and fill holes of up to 8 low-res pixels. Options given by name win.
+        options: fields of `Sam2Config`, and arguments of `SAM2VideoPredictor` (`fill_hole_area=0`).
+
+    Raises:
+        ModelError, WeightsError: as for `build_sam2`.
+    """
+    predictor_options = {name: options.pop(name) for name in _PREDICTOR_OPTIONS if name in options}
+    if apply_postprocessing:
+        options = {"binarize_mask_from_pts_for_mem_enc": True} | options
+        predictor_options = {"fill_hole_area": VIDEO_FILL_HOLE_AREA} | predictor_options
+    network = build_sam2(
+        config, ckpt_path, device, dtype=dtype, apply_postprocessing=apply_postprocessing, **options
+    )
+    return SAM2VideoPredictor(network, **predictor_options)
+
+
+def load_weights(network: SAM2, path: str | Path) -> None:
+    """Put a file's weights into a network, every tensor of it.
+
+    Raises:
+        WeightsError: no such file, not a checkpoint, or tensors that differ; names the first three.
+    """
+    state = load_state(path)
+    check_fits(network.state_dict(), state, source=str(path))
+    network.load_state_dict(state, strict=True)

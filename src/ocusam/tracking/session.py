@@ -1,0 +1,184 @@
+"""The state of one video under tracking: its source, its objects, and what was decided on which frame.
+
+Purpose: what `SAM2VideoPredictor.init_state` returns. It holds no pictures but the last few.
+
+Notable choices: objects are independent of each other; each has its own memory bank. Answers to prompts wait
+in `pending` until propagation starts: only then does the memory encoder run. Which frames were tracked is
+kept as runs of frames, so it does not grow with the video.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+
+import torch
+
+from ocusam.core.errors import PromptError
+from ocusam.model.sam2 import SAM2, ImageFeatures, PointPrompt
+from ocusam.tracking.memory_bank import MemoryBank, MemoryEntry
+from ocusam.video.frames import picture_to_input
+from ocusam.video.source import EndOfVideo, Frame, VideoSource
+
+# Pictures and features that stay at hand: prompts of several objects fall on one frame, and propagation starts there.
+CACHED_FRAMES = 3
+
+
+@dataclass
+class TrackedFrames:
+    """Which frames were tracked, and whether backward: runs (first, last, reverse), the newest last."""
+
+    runs: list[tuple[int, int, bool]] = field(default_factory=list)
+
+    def add(self, frame_idx: int, reverse: bool) -> None:
+        """Note a frame; frames come one after the other, so mostly the last run grows."""
+        if self.runs:
+            first, last, direction = self.runs[-1]
+            if direction == reverse and first - 1 <= frame_idx <= last + 1:
+                self.runs[-1] = (min(first, frame_idx), max(last, frame_idx), reverse)
+                return
+            self.runs = [r for r in self.runs[:-1] if r[0] < first or r[1] > last] + [self.runs[-1]]
+        self.runs.append((frame_idx, frame_idx, reverse))
+
+    def direction(self, frame_idx: int) -> bool | None:
+        """Whether the frame was last tracked backward; None where it was not tracked."""
+        for first, last, reverse in reversed(self.runs):
+            if first <= frame_idx <= last:
+                return reverse
+        return None
+
+    def remove(self, frame_idx: int) -> None:
+        """Forget that a frame was tracked."""
+        runs = []
+        for first, last, reverse in self.runs:
+            if first <= frame_idx <= last:
+                if first < frame_idx:
+                    runs.append((first, frame_idx - 1, reverse))
+                if frame_idx < last:
+                    runs.append((frame_idx + 1, last, reverse))
+            else:
+                runs.append((first, last, reverse))
+        self.runs = runs
+
+
+@dataclass
+class ObjectTrack:
+    """One object of a session.
+
+    Attributes:
+        obj_id: the caller's label.
+        bank: its memories.
+        points: prompts given as points, by frame.
+        mask_frames: frames prompted with a mask.
+        pending: answers to prompts that propagation has not taken over yet: (entry, is conditioning) by
+            frame.
+        tracked: frames that propagation has passed.
+    """
+
+    obj_id: Hashable
+    bank: MemoryBank
+    points: dict[int, PointPrompt] = field(default_factory=dict)
+    mask_frames: set[int] = field(default_factory=set)
+    pending: dict[int, tuple[MemoryEntry, bool]] = field(default_factory=dict)
+    tracked: TrackedFrames = field(default_factory=TrackedFrames)
+
+    @property
+    def prompted_frames(self) -> list[int]:
+        """Frames with a prompt, in order."""
+        return sorted(self.points.keys() | self.mask_frames)
+
+    def answer(self, frame_idx: int) -> MemoryEntry | None:
+        """The newest answer for a frame: pending, then remembered."""
+        if frame_idx in self.pending:
+            return self.pending[frame_idx][0]
+        return self.bank.get(frame_idx)
+
+
+class VideoSession:
+    """State of one video. Made by `SAM2VideoPredictor.init_state`; callers only pass it on.
+
+    Attributes:
+        source: where frames come from.
+        objects: by the caller's label, in the order of their first prompt.
+        storage: where memories are kept.
+    """
+
+    def __init__(self, source: VideoSource, model: SAM2, storage: torch.device, window: int | None) -> None:
+        self.source = source
+        self.storage = storage
+        self.objects: dict[Hashable, ObjectTrack] = {}
+        self._model = model
+        self._window = window
+        self._frames: OrderedDict[int, Frame] = OrderedDict()
+        self._features: OrderedDict[int, ImageFeatures] = OrderedDict()
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of the video's pictures."""
+        return self.source.size
+
+    @property
+    def num_frames(self) -> int | None:
+        """Length of the video, or None where it is not known yet."""
+        return self.source.num_frames
+
+    @property
+    def obj_ids(self) -> list[Hashable]:
+        """The callers' labels, in the order of their first prompt."""
+        return list(self.objects)
+
+    def object(self, obj_id: Hashable) -> ObjectTrack:
+        """Return an object, making it where it is new."""
+        if obj_id not in self.objects:
+            self.objects[obj_id] = ObjectTrack(obj_id, MemoryBank(self._model.config, self._window))
+        return self.objects[obj_id]
+
+    def known_object(self, obj_id: Hashable) -> ObjectTrack:
+        """Return an object.
+
+        Raises:
+            PromptError: unknown object.
+        """
+        if obj_id not in self.objects:
+            raise PromptError(f"Unknown object {obj_id!r}; this session follows {self.obj_ids}.")
+        return self.objects[obj_id]
+
+    def check_frame(self, frame_idx: int) -> None:
+        """Refuse frame numbers that the video does not have.
+
+        Raises:
+            PromptError: outside the video.
+        """
+        count = self.num_frames
+        if isinstance(frame_idx, bool) or frame_idx < 0 or (count is not None and frame_idx >= count):
+            allowed = f"0 to {count - 1}" if count is not None else "from 0 on"
+            raise PromptError(f"Frame {frame_idx} is not in the video; its frames are {allowed}.")
+        try:
+            self.frame(frame_idx)
+        except EndOfVideo as error:
+            raise PromptError(str(error)) from None
+
+    def frame(self, frame_idx: int) -> Frame:
+        """Return a frame; the last few are kept."""
+        if frame_idx not in self._frames:
+            self._frames[frame_idx] = self.source.read(frame_idx)
+            while len(self._frames) > CACHED_FRAMES:
+                self._frames.popitem(last=False)
+        return self._frames[frame_idx]
+
+    def features(self, frame_idx: int) -> ImageFeatures:
+        """Return a frame's image features; the last few are kept."""
+        if frame_idx not in self._features:
+            picture = picture_to_input(self.frame(frame_idx).image, self._model.config.image_size)
+            image = torch.from_numpy(picture)[None].to(self._model.device)
+            self._features[frame_idx] = self._model.encode_image(image)
+            while len(self._features) > CACHED_FRAMES:
+                self._features.popitem(last=False)
+        return self._features[frame_idx]
+
+    def close(self) -> None:
+        """Close the source and drop what was kept."""
+        self._frames.clear()
+        self._features.clear()
+        self.source.close()

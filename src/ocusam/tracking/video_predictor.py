@@ -1,0 +1,479 @@
+"""Follow objects through a video, with the method names people know from the published package.
+
+Purpose: prompts on any frame of any object, then propagation forward or backward; frames are read as they are
+needed and nothing that is kept grows with the video.
+
+    predictor = build_sam2_video_predictor("nano")
+    state = predictor.init_state("eye.mp4")
+    predictor.add_new_points_or_box(state, frame_idx=0, obj_id=1, points=[[210, 140]], labels=[1])
+    for frame_idx, obj_ids, mask_logits in predictor.propagate_in_video(state):
+        ...
+
+Notable choices: the order of events is the published one, so the numbers are: the first prompt on a frame
+that was not tracked yet makes a conditioning memory; a prompt on a tracked frame refines that frame only and
+is overwritten by the next pass (`add_all_frames_to_correct_as_cond=True` keeps it). Departures, each where
+the published code fails: a prompt for an object whose prompts were all cleared starts afresh;
+`clear_non_cond_mem_around_input` works; objects that attend to the same frames go through the network
+together.
+
+What it does not know: files of weights, crops, names of objects, what the masks mean.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ocusam.core.errors import InputError, PromptError
+from ocusam.model.sam2 import NO_OBJECT_LOGIT, SAM2, ImageFeatures, MemorySelection, PointPrompt, StepOutput
+from ocusam.tracking.memory_bank import MemoryEntry
+from ocusam.tracking.outputs import FrameOutput
+from ocusam.tracking.postprocess import fill_holes
+from ocusam.tracking.prompt_checks import join_points, make_mask, make_points
+from ocusam.tracking.session import ObjectTrack, VideoSession
+from ocusam.video.reader import open_video
+from ocusam.video.source import EndOfVideo
+
+# Logits that go back in as a mask prompt are kept within this range, as in training.
+_PROMPT_LOGIT_LIMIT = 32.0
+# Memory tokens of this many objects fit beside each other; more go through in turns.
+_OBJECTS_AT_ONCE = 8
+
+
+class SAM2VideoPredictor:
+    """Prompts and propagation over videos. Sessions are independent: one predictor serves many.
+
+    Args:
+        model: the network, in evaluation mode.
+        fill_hole_area: holes of at most this many pixels of the low-res mask are filled; 0 fills none.
+        non_overlap_masks: each pixel of an output goes to one object at most.
+        clear_non_cond_mem_around_input: forget tracked frames near a prompt when propagation starts.
+        add_all_frames_to_correct_as_cond: prompts on tracked frames become conditioning memories too.
+        memory_window: how many frames around the current one are remembered of an object (see `MemoryBank`);
+            None: all, as the published package does.
+    """
+
+    def __init__(
+        self,
+        model: SAM2,
+        *,
+        fill_hole_area: int = 0,
+        non_overlap_masks: bool = False,
+        clear_non_cond_mem_around_input: bool = False,
+        add_all_frames_to_correct_as_cond: bool = False,
+        memory_window: int | None = 32,
+    ) -> None:
+        self.model = model
+        self.fill_hole_area = fill_hole_area
+        self.non_overlap_masks = non_overlap_masks
+        self.clear_non_cond_mem_around_input = clear_non_cond_mem_around_input
+        self.add_all_frames_to_correct_as_cond = add_all_frames_to_correct_as_cond
+        self.memory_window = memory_window
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network is."""
+        return self.model.device
+
+    @property
+    def image_size(self) -> int:
+        """Side of the network's square input, pixels."""
+        return self.model.config.image_size
+
+    # ---- session -------------------------------------------------------------------------------------------
+
+    def init_state(
+        self,
+        video_path: Any,
+        offload_video_to_cpu: bool = False,
+        offload_state_to_cpu: bool = False,
+        async_loading_frames: bool = False,
+    ) -> VideoSession:
+        """Open a video and return its state.
+
+        Args:
+            video_path: a file, a folder of pictures, an array (T, H, W[, 3]), a list or any iterable of
+                pictures, or a `VideoSource` (a `CroppedSource` to follow one view of a picture).
+            offload_video_to_cpu: accepted for compatibility; frames are never kept on the device.
+            offload_state_to_cpu: keep memories in the main memory.
+            async_loading_frames: accepted for compatibility; frames are always read as they are needed.
+
+        Raises:
+            InputError: the video cannot be read, or has no frames.
+        """
+        storage = torch.device("cpu") if offload_state_to_cpu else self.device
+        return VideoSession(open_video(video_path), self.model, storage, self.memory_window)
+
+    def reset_state(self, inference_state: VideoSession) -> None:
+        """Drop all objects, prompts and memories; the video stays open."""
+        inference_state.objects.clear()
+
+    def remove_object(
+        self, inference_state: VideoSession, obj_id: Hashable, strict: bool = False, need_output: bool = True
+    ) -> tuple[list[Hashable], list[tuple[int, Tensor]]]:
+        """Drop one object with its prompts and memories.
+
+        Args:
+            inference_state: from `init_state`.
+            obj_id: the object.
+            strict: an unknown object is an error; else nothing happens.
+            need_output: return the new masks of the frames on which it had prompts.
+
+        Returns:
+            The remaining labels, and (frame_idx, logits (N, 1, H, W)) of those frames.
+
+        Raises:
+            PromptError: unknown object and `strict`.
+        """
+        updated: list[tuple[int, Tensor]] = []
+        if obj_id not in inference_state.objects:
+            if strict:
+                inference_state.known_object(obj_id)
+            return inference_state.obj_ids, updated
+        frames = inference_state.objects.pop(obj_id).prompted_frames
+        if need_output and inference_state.objects:
+            updated = [(t, self.frame_output(inference_state, t).logits) for t in frames]
+        return inference_state.obj_ids, updated
+
+    # ---- prompts -------------------------------------------------------------------------------------------
+
+    @torch.inference_mode()
+    def add_new_points_or_box(
+        self,
+        inference_state: VideoSession,
+        frame_idx: int,
+        obj_id: Hashable,
+        points: Any = None,
+        labels: Any = None,
+        clear_old_points: bool = True,
+        normalize_coords: bool = True,
+        box: Any = None,
+    ) -> tuple[int, list[Hashable], Tensor]:
+        """Prompt an object (new or known) on a frame and return the masks of all objects there.
+
+        Args:
+            inference_state: from `init_state`.
+            frame_idx: the frame.
+            obj_id: any label.
+            points: (N, 2) x, y in pixels of the video.
+            labels: (N,) 1 on the object, 0 off it.
+            clear_old_points: replace the frame's earlier points; else add to them.
+            normalize_coords: coordinates are pixels; False: shares of the picture, 0 to 1.
+            box: x0, y0, x1, y1; needs `clear_old_points=True`.
+
+        Returns:
+            frame_idx, the labels of all objects, and their logits (N, 1, H, W) at the video's size; -1024
+            where an object has no answer on this frame.
+
+        Raises:
+            PromptError: see `ocusam.tracking.prompt_checks`; a frame outside the video; a box with
+                `clear_old_points=False`.
+        """
+        if box is not None and not clear_old_points:
+            raise PromptError(
+                "A box together with clear_old_points=False is not possible: the network wants a box before all "
+                "points. Give the box first, or all points again together with it."
+            )
+        inference_state.check_frame(frame_idx)
+        new = make_points(
+            points, labels, box, inference_state.size, self.image_size, normalize_coords=normalize_coords
+        )
+        new = PointPrompt(new.coords_bn2.to(self.device), new.labels_bn.to(self.device))
+        track = inference_state.object(obj_id)
+        prompt = new if clear_old_points else join_points(track.points.get(frame_idx), new)
+        track.points[frame_idx] = prompt
+        track.mask_frames.discard(frame_idx)
+
+        earlier = track.answer(frame_idx)
+        previous = None
+        if earlier is not None and earlier.low_res_logits_b1hw is not None:
+            previous = earlier.low_res_logits_b1hw.to(self.device)
+            previous = previous.clamp(-_PROMPT_LOGIT_LIMIT, _PROMPT_LOGIT_LIMIT)
+        self._answer_prompt(
+            inference_state,
+            track,
+            frame_idx,
+            lambda features, memory: self.model.track_step(
+                features, points=prompt, previous_logits_b1hw=previous, memory=memory
+            ),
+        )
+        output = self.frame_output(inference_state, frame_idx)
+        return frame_idx, output.obj_ids, output.logits
+
+    def add_new_points(self, *args: Any, **kwargs: Any) -> tuple[int, list[Hashable], Tensor]:
+        """The older published name of `add_new_points_or_box`."""
+        return self.add_new_points_or_box(*args, **kwargs)
+
+    @torch.inference_mode()
+    def add_new_mask(
+        self, inference_state: VideoSession, frame_idx: int, obj_id: Hashable, mask: Any
+    ) -> tuple[int, list[Hashable], Tensor]:
+        """Prompt an object with its mask on a frame; returns as `add_new_points_or_box`.
+
+        Args:
+            inference_state: from `init_state`.
+            frame_idx: the frame.
+            obj_id: any label.
+            mask: (H, W) of the video's size; true or non-zero on the object.
+
+        Raises:
+            PromptError: a mask of another size, or a frame outside the video.
+        """
+        inference_state.check_frame(frame_idx)
+        mask_inputs = make_mask(mask, inference_state.size, self.image_size).to(self.device)
+        track = inference_state.object(obj_id)
+        track.mask_frames.add(frame_idx)
+        track.points.pop(frame_idx, None)
+        self._answer_prompt(
+            inference_state,
+            track,
+            frame_idx,
+            lambda features, memory: self.model.track_step(
+                features, mask_inputs_b1hw=mask_inputs, memory=memory
+            ),
+        )
+        output = self.frame_output(inference_state, frame_idx)
+        return frame_idx, output.obj_ids, output.logits
+
+    @torch.inference_mode()
+    def clear_all_prompts_in_frame(
+        self, inference_state: VideoSession, frame_idx: int, obj_id: Hashable, need_output: bool = True
+    ) -> tuple[int, list[Hashable], Tensor] | None:
+        """Drop an object's prompts on a frame; its memory of the frame stays, as if the frame had been
+        tracked.
+
+        Raises:
+            PromptError: unknown object, or a frame outside the video.
+        """
+        inference_state.check_frame(frame_idx)
+        track = inference_state.known_object(obj_id)
+        track.points.pop(frame_idx, None)
+        track.mask_frames.discard(frame_idx)
+        track.pending.pop(frame_idx, None)
+        if track.bank.demote(frame_idx):
+            track.tracked.remove(frame_idx)
+        if not need_output:
+            return None
+        output = self.frame_output(inference_state, frame_idx)
+        return frame_idx, output.obj_ids, output.logits
+
+    def _answer_prompt(
+        self,
+        state: VideoSession,
+        track: ObjectTrack,
+        frame_idx: int,
+        step: Callable[[ImageFeatures, MemorySelection | None], StepOutput],
+    ) -> None:
+        direction = track.tracked.direction(frame_idx)
+        first = direction is None or not track.bank.conditioning
+        memory = None
+        if not first:
+            memory = track.bank.select(
+                frame_idx, reverse=bool(direction), num_frames=state.num_frames, device=self.device
+            )
+        output = step(state.features(frame_idx), memory)
+        entry = self._entry(output).to(state.storage)
+        track.pending[frame_idx] = (entry, first or self.add_all_frames_to_correct_as_cond)
+
+    # ---- propagation ---------------------------------------------------------------------------------------
+
+    def propagate_in_video(
+        self,
+        inference_state: VideoSession,
+        start_frame_idx: int | None = None,
+        max_frame_num_to_track: int | None = None,
+        reverse: bool = False,
+    ) -> Iterator[tuple[int, list[Hashable], Tensor]]:
+        """Yield (frame_idx, labels, logits (N, 1, H, W)) frame by frame; see `propagate`."""
+        for output in self.propagate(inference_state, start_frame_idx, max_frame_num_to_track, reverse):
+            yield output.frame_idx, output.obj_ids, output.logits
+
+    @torch.inference_mode()
+    def propagate(
+        self,
+        inference_state: VideoSession,
+        start_frame_idx: int | None = None,
+        max_frame_num_to_track: int | None = None,
+        reverse: bool = False,
+    ) -> Iterator[FrameOutput]:
+        """Track all objects from frame to frame.
+
+        Args:
+            inference_state: from `init_state`, with a prompt for each object.
+            start_frame_idx: where to begin; None: the earliest conditioning frame.
+            max_frame_num_to_track: how many frames after the first one; None: to the end.
+            reverse: go backward. From frame 0 this yields nothing.
+
+        Yields:
+            One `FrameOutput` per frame. Frames with a conditioning prompt give their stored mask. A video
+            that ends early (truncated, or of unknown length) ends the iteration.
+
+        Raises:
+            PromptError: no object, an object without prompts, or a start outside the video.
+        """
+        self.propagate_in_video_preflight(inference_state)
+        if start_frame_idx is None:
+            start_frame_idx = min(min(track.bank.conditioning) for track in inference_state.objects.values())
+        inference_state.check_frame(start_frame_idx)
+        for frame_idx in _frame_order(
+            start_frame_idx, inference_state.num_frames, max_frame_num_to_track, reverse
+        ):
+            try:
+                inference_state.frame(frame_idx)
+            except EndOfVideo:
+                return
+            tracks = list(inference_state.objects.values())
+            self._track(
+                [t for t in tracks if frame_idx not in t.bank.conditioning],
+                inference_state,
+                frame_idx,
+                reverse,
+            )
+            for track in tracks:
+                if self.clear_non_cond_mem_around_input and frame_idx in track.bank.conditioning:
+                    track.bank.forget_around(frame_idx)
+                track.tracked.add(frame_idx, reverse)
+                track.bank.trim(frame_idx)
+            yield self._output(inference_state, frame_idx, {t.obj_id: t.bank.get(frame_idx) for t in tracks})
+
+    @torch.inference_mode()
+    def propagate_in_video_preflight(self, inference_state: VideoSession) -> None:
+        """Turn waiting answers into memories. `propagate` does this by itself.
+
+        Raises:
+            PromptError: no object, or an object without prompts.
+        """
+        if not inference_state.objects:
+            raise PromptError(
+                "There is nothing to follow yet: add a point, a box or a mask for an object first."
+            )
+        for track in inference_state.objects.values():
+            # Refined frames first, so that a conditioning memory of the same frame takes their place.
+            for frame_idx, (entry, conditioning) in sorted(
+                track.pending.items(), key=lambda item: item[1][1]
+            ):
+                entry = self._with_map(inference_state, frame_idx, entry)
+                track.bank.add(frame_idx, entry, conditioning=conditioning)
+                if self.clear_non_cond_mem_around_input:
+                    track.bank.forget_around(frame_idx)
+            track.pending.clear()
+            if not track.bank.conditioning:
+                raise PromptError(
+                    f"Object {track.obj_id!r} has no prompts: add a point, a box or a mask for it, or remove it."
+                )
+
+    def _with_map(self, state: VideoSession, frame_idx: int, entry: MemoryEntry) -> MemoryEntry:
+        """Encode a prompted frame from its hole-filled mask."""
+        assert entry.low_res_logits_b1hw is not None
+        square = (self.image_size, self.image_size)
+        high = F.interpolate(
+            entry.low_res_logits_b1hw.to(self.device), size=square, mode="bilinear", align_corners=False
+        )
+        memory = self.model.encode_memory(
+            state.features(frame_idx), high, entry.object_score_b1.to(self.device), from_prompt=True
+        )
+        return replace(entry, map_bdhw=memory.to(state.storage))
+
+    def _track(
+        self, tracks: Iterable[ObjectTrack], state: VideoSession, frame_idx: int, reverse: bool
+    ) -> None:
+        """Track objects on a frame; those that attend to memories of the same ages go together."""
+        groups: dict[Any, list[tuple[ObjectTrack, MemorySelection]]] = defaultdict(list)
+        for track in tracks:
+            plan = track.bank.plan(frame_idx, reverse=reverse, num_frames=state.num_frames)
+            memory = track.bank.select(
+                frame_idx, reverse=reverse, num_frames=state.num_frames, device=self.device
+            )
+            groups[plan.key].append((track, memory))
+        # That option compares the objects of a batch; the published predictor tracks them one by one.
+        at_once = 1 if self.model.config.non_overlap_masks_for_mem_enc else _OBJECTS_AT_ONCE
+        for group in groups.values():
+            for start in range(0, len(group), at_once):
+                part = group[start : start + at_once]
+                features = state.features(frame_idx).expand(len(part))
+                output = self.model.track_step(features, memory=_stack([memory for _, memory in part]))
+                maps = self.model.encode_memory(
+                    features, output.high_res_logits_b1hw, output.object_score_b1, from_prompt=False
+                )
+                for row, (track, _) in enumerate(part):
+                    entry = replace(self._entry(output, row), map_bdhw=maps[row : row + 1].clone())
+                    track.bank.add(frame_idx, entry.to(state.storage), conditioning=False)
+
+    # ---- answers -------------------------------------------------------------------------------------------
+
+    @torch.inference_mode()
+    def frame_output(self, inference_state: VideoSession, frame_idx: int) -> FrameOutput:
+        """Return the newest answers for a frame, of all objects."""
+        tracks = inference_state.objects.values()
+        return self._output(inference_state, frame_idx, {t.obj_id: t.answer(frame_idx) for t in tracks})
+
+    def _output(
+        self, state: VideoSession, frame_idx: int, answers: dict[Hashable, MemoryEntry | None]
+    ) -> FrameOutput:
+        frame = state.frame(frame_idx)
+        side = self.model.config.low_res_size
+        absent = torch.full((1, 1, side, side), NO_OBJECT_LOGIT, device=self.device)
+        logits, ious, scores = [], [], []
+        for entry in answers.values():
+            mask = None if entry is None else entry.low_res_logits_b1hw
+            logits.append(absent if mask is None else mask.to(self.device))
+            ious.append(float(entry.iou_b[0]) if entry is not None else float("nan"))
+            scores.append(float(entry.object_score_b1[0, 0]) if entry is not None else float("nan"))
+        return FrameOutput(
+            frame_idx,
+            frame.timestamp_ns,
+            list(answers),
+            torch.cat(logits) if logits else absent[:0],
+            np.array(ious, dtype=np.float32),
+            np.array(scores, dtype=np.float32),
+            frame.image,
+            self.non_overlap_masks,
+        )
+
+    def _entry(self, output: StepOutput, row: int = 0) -> MemoryEntry:
+        """One object's part of the network's answer, without the memory map. Copies: a slice would keep the
+        whole
+        batch alive."""
+        rows = slice(row, row + 1)
+        return MemoryEntry(
+            fill_holes(output.low_res_logits_b1hw[rows].clone(), self.fill_hole_area),
+            output.pointer_bc[rows].clone(),
+            output.object_score_b1[rows].clone(),
+            output.iou_b[rows].clone(),
+        )
+
+
+def _stack(selections: list[MemorySelection]) -> MemorySelection:
+    """Join selections of equal plans along the batch."""
+    if len(selections) == 1:
+        return selections[0]
+    maps = [
+        (torch.cat([s.maps[i][0] for s in selections]), row) for i, (_, row) in enumerate(selections[0].maps)
+    ]
+    pointers = [
+        (torch.cat([s.pointers[i][0] for s in selections]), time)
+        for i, (_, time) in enumerate(selections[0].pointers)
+    ]
+    return MemorySelection(maps, pointers)
+
+
+def _frame_order(start: int, num_frames: int | None, limit: int | None, reverse: bool) -> Iterator[int]:
+    """The frames to visit: `limit` of them after the first; without `num_frames` until the video ends."""
+    if limit is not None and limit < 0:
+        raise InputError(f"max_frame_num_to_track={limit}: give 0 or more frames.")
+    if reverse:
+        last = 0 if limit is None else max(start - limit, 0)
+        if start > 0:
+            yield from range(start, last - 1, -1)
+        return
+    frame_idx = start
+    while (num_frames is None or frame_idx < num_frames) and (limit is None or frame_idx <= start + limit):
+        yield frame_idx
+        frame_idx += 1

@@ -1,0 +1,82 @@
+"""Settings that tracking jobs share, and reading prompts in the forms callers have them.
+
+Purpose: one frozen record of options, stored in `run.json`, and `as_prompts`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from ocusam.core.errors import PromptError
+from ocusam.core.prompts import ObjectPrompt, merge_prompts, parse_point
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """Options of a tracking job.
+
+    Attributes:
+        views: "auto", "none" or "CxR": several eyes in one picture (`views.plan_views`).
+        overlay: write `overlay.mp4`.
+        masklets: keep the masks.
+        cross_negatives: give the pupil's clicks to the iris as points not on it, and the other way round.
+        chunk_frames: frames a chunk of masks.
+    """
+
+    views: str = "auto"
+    overlay: bool = True
+    masklets: bool = True
+    cross_negatives: bool = False
+    chunk_frames: int = 500
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self)
+
+
+PromptsLike = Iterable[ObjectPrompt | str] | Mapping[str, Any] | str | ObjectPrompt
+
+
+def as_prompts(prompts: PromptsLike) -> list[ObjectPrompt]:
+    """Prompts from `ObjectPrompt`s, texts like "pupil:320,240@7", or a mapping {"pupil": (x, y)}.
+
+    Raises:
+        PromptError: another form.
+    """
+    if isinstance(prompts, str | ObjectPrompt):
+        prompts = [prompts]
+    out: list[ObjectPrompt] = []
+    if isinstance(prompts, Mapping):
+        for name, value in prompts.items():
+            points = np.asarray(value, dtype=np.float64)
+            if points.size == 0 or points.shape[-1] != 2 or points.ndim > 2:
+                raise PromptError(
+                    f"Prompt for {name!r}: give (x, y) or a list of them, got shape {points.shape}."
+                )
+            points = points.reshape(-1, 2)
+            out.append(ObjectPrompt(str(name), 0, points, np.ones(len(points), dtype=np.int64)))
+        return out
+    for item in prompts:
+        out.append(parse_point(item) if isinstance(item, str) else item)
+    return merge_prompts(out)
+
+
+def with_cross_negatives(prompts: list[ObjectPrompt]) -> list[ObjectPrompt]:
+    """Add other objects' clicks as points not on an object, by the rule of the published research scripts:
+    pupil points are negative for iris and sclera, iris points for sclera, sclera points for iris; iris points
+    for pupil."""
+    negative_for = {"iris": ("pupil", "sclera"), "sclera": ("pupil", "iris"), "pupil": ("iris",)}
+    extra: list[ObjectPrompt] = []
+    for prompt in prompts:
+        for other in prompts:
+            if other.name in negative_for.get(prompt.name, ()) and other.frame_idx == prompt.frame_idx:
+                on = other.points[other.labels == 1]
+                if len(on):
+                    extra.append(
+                        ObjectPrompt(prompt.name, prompt.frame_idx, on, np.zeros(len(on), dtype=np.int64))
+                    )
+    return merge_prompts([*prompts, *extra])
