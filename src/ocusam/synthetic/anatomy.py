@@ -2,12 +2,14 @@
 
 Purpose: turn a `MotionState` into ellipses and lid curves in pixels.
 
-Notable choices: the camera is orthographic, so that circles become exact ellipses and every map between the eye and
-the picture is affine. Eye space: mm, x right, y down, z towards the camera, origin in the centre of the eyeball.
-The lids are two curves over the line between the canthi, kept as a table over u = -SPAN..SPAN (1 = canthus).
-A corneal reflection lies where the normal of the corneal sphere halves the angle between light and camera.
+Notable choices: the camera is orthographic, so that circles become exact ellipses and every map between
+the eye and the picture is affine. Eye space: mm, x right, y down, z towards the camera, origin in the
+centre of the eyeball. The lids are two curves over the line between the canthi, kept as a table over u =
+-SPAN..SPAN (1 = canthus). A corneal reflection lies where the normal of the corneal sphere halves the
+angle between light and camera.
 
-What it does not know: refraction at the cornea (the pupil's depth is a drawn parameter instead), perspective.
+What it does not know: refraction at the cornea (the pupil's depth is a drawn parameter instead),
+perspective.
 """
 
 from __future__ import annotations
@@ -39,13 +41,14 @@ class Conic:
 
     def ellipse(self) -> Ellipse:
         """As centre, full axes and angle."""
-        u, s, _ = np.linalg.svd(self.basis)
-        angle = math.degrees(math.atan2(u[1, 0], u[0, 0])) % 180.0
-        return Ellipse(
-            (float(self.center[0]), float(self.center[1])),
-            (2.0 * float(s[0]), 2.0 * max(float(s[1]), 1e-3)),
-            angle,
-        )
+        (a, b), (c, d) = self.basis.tolist()
+        # Eigenvalues of basis @ basis.T are the squared semi-axes.
+        xx, yy, xy = a * a + b * b, c * c + d * d, a * c + b * d
+        mean, half = (xx + yy) / 2.0, math.hypot((xx - yy) / 2.0, xy)
+        angle = math.degrees(0.5 * math.atan2(2.0 * xy, xx - yy)) % 180.0
+        major = math.sqrt(mean + half)
+        minor = max(abs(a * d - b * c) / major, 5e-4)
+        return Ellipse((float(self.center[0]), float(self.center[1])), (2.0 * major, 2.0 * minor), angle)
 
     def inverse(self) -> F64:
         """(2, 2) map from pixel offsets to the unit circle."""
@@ -157,12 +160,10 @@ def _circle(
 
 def _reflection(view: View, turn: F64, style: EyeStyle, index: int, limbus: Conic) -> Conic | None:
     light = style.light
-    nx, ny = light.leds[index]
-    normal = np.array([nx, ny, math.sqrt(max(0.0, 1.0 - nx * nx - ny * ny))])
-    at = turn @ np.array([0.0, 0.0, CORNEA_DEPTH]) + CORNEA_RADIUS * normal
-    center = view.origin + view.linear @ at[:2]
+    at = CORNEA_DEPTH * turn[:2, 2] + CORNEA_RADIUS * np.array(light.leds[index])
+    center = view.origin + view.linear @ at
     # A reflection exists where the spherical cornea has that normal: inside the limbus.
-    if float(np.linalg.norm(limbus.inverse() @ (center - limbus.center))) > 0.93:
+    if math.hypot(*(limbus.inverse() @ (center - limbus.center)).tolist()) > 0.93:
         return None
     c, s = math.cos(math.radians(light.led_angle)), math.sin(math.radians(light.led_angle))
     stretch = math.sqrt(light.led_aspect)

@@ -2,8 +2,8 @@
 
 Purpose: turn linear light into the grey values of a frame.
 
-Notable choices: noise comes from one big drawn field at a random offset (drawing it anew would cost more than
-everything else); the tone curve is applied after optics and noise as in a real camera.
+Notable choices: noise comes from one big drawn field at a random offset (drawing it anew would cost more
+than everything else); the tone curve is applied after optics and noise as in a real camera.
 
 What it does not know: the eye.
 """
@@ -20,6 +20,35 @@ from ocusam.synthetic.style import Camera
 from ocusam.synthetic.textures import F32, noise_field
 
 U8 = NDArray[np.uint8]
+
+
+def _window(camera: Camera, size: tuple[int, int]) -> F32 | None:
+    """Which part of the picture the scene fills: 1 inside, 0 in black bars or beyond a round aperture."""
+    if max(camera.bars) <= 0 and camera.aperture <= 0:
+        return None
+    h, w = size
+    x = np.abs(np.linspace(-1, 1, w, dtype=np.float32))[None, :]
+    y = np.abs(np.linspace(-1, 1, h, dtype=np.float32))[:, None]
+    inside = np.asarray((y <= 1.0 - 2.0 * camera.bars[0]) & (x <= 1.0 - 2.0 * camera.bars[1]), np.float32)
+    if camera.aperture > 0:
+        inside = inside * np.clip((camera.aperture - np.hypot(x, y)) * (0.5 * min(h, w)) + 0.5, 0.0, 1.0)
+    return np.asarray(inside, np.float32)
+
+
+def _overlay(size: tuple[int, int], rng: np.random.Generator) -> U8:
+    """Text or a cross burnt into the picture; 0 = nothing."""
+    h, w = size
+    out = np.zeros((h, w), np.uint8)
+    level = int(rng.choice([1, 128, 255], p=[0.2, 0.2, 0.6]))
+    if rng.random() < 0.6:
+        text = "".join(str(int(d)) for d in rng.integers(0, 10, int(rng.integers(2, 9))))
+        at = (int(rng.uniform(0.0, 0.6) * w), int(rng.choice([0.08, 0.97]) * h))
+        cv2.putText(out, text, at, cv2.FONT_HERSHEY_SIMPLEX, float(rng.uniform(0.0012, 0.003)) * w, level, 1)
+    if rng.random() < 0.5:
+        cx, cy = int(rng.uniform(0.3, 0.7) * w), int(rng.uniform(0.3, 0.7) * h)
+        cv2.line(out, (cx, 0), (cx, h), level, 1)
+        cv2.line(out, (0, cy), (w, cy), level, 1)
+    return out
 
 
 class CameraModel:
@@ -49,6 +78,8 @@ class CameraModel:
         curve = camera.black + (camera.white - camera.black) * np.power(tone, camera.gamma)
         self._curve = np.clip(np.round(255.0 * curve), 0, 255).astype(np.uint8)
         self._phase = float(rng.uniform(0, 2 * math.pi))
+        self.window = _window(camera, size)
+        self._overlay = _overlay(size, rng) if camera.overlay else None
         self._fixed = rng.standard_normal((sh, 1), dtype=np.float32)
 
     def blank(self, kind: int) -> F32:
@@ -65,6 +96,8 @@ class CameraModel:
         h, w = self._size
         sh, sw = self._sensor
         out = light * (self._field * np.float32(gain))
+        if self.window is not None:
+            out = out * self.window
         sigma = c.defocus * w / 256.0
         if sigma > 0.25:
             out = cv2.GaussianBlur(out, (0, 0), sigma)
@@ -92,4 +125,6 @@ class CameraModel:
                 grey = np.asarray(cv2.imdecode(data, cv2.IMREAD_GRAYSCALE), np.uint8)
         if (sh, sw) != (h, w):
             grey = np.asarray(cv2.resize(grey, (w, h), interpolation=cv2.INTER_LINEAR), np.uint8)
+        if self._overlay is not None:
+            grey = np.where(self._overlay > 0, self._overlay, grey)
         return np.asarray(grey, np.uint8)

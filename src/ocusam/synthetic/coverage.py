@@ -2,8 +2,8 @@
 
 Purpose: the one place where an outline becomes a share of pixels, used by picture and truth alike.
 
-Notable choices: signed distance of first order (implicit function over its gradient), clipped to one pixel. It is
-exact on the outline itself, so that edges lie where the ellipse says.
+Notable choices: signed distance of first order (implicit function over its gradient), clipped to one
+pixel. It is exact on the outline itself, so that edges lie where the ellipse says.
 
 What it does not know: what the shapes mean.
 """
@@ -18,7 +18,7 @@ from ocusam.synthetic.textures import F32
 
 
 def conic_distance(conic: Conic, x: F32, y: F32) -> tuple[F32, F32]:
-    """(radial, distance): 1 on the outline; signed distance in px, negative inside. x is a row, y a column."""
+    """(radial: 1 on the outline; signed distance in px, negative inside). x is a row, y a column."""
     inv = conic.inverse()
     q = inv.T @ inv
     dx = x - np.float32(conic.center[0])

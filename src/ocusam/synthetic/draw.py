@@ -2,9 +2,9 @@
 
 Purpose: `draw_style` for training, and clean presets for tests and demonstrations.
 
-Notable choices: independent wide ranges rather than a model of any camera, since a network trained on them must work
-on cameras nobody listed (Tobin et al. 2017, arXiv 1703.06907). Grey levels are redrawn until pupil and iris differ
-by a few grey levels, so that the truth can be seen.
+Notable choices: independent wide ranges rather than a model of any camera, since a network trained on
+them must work on cameras nobody listed (Tobin et al. 2017, arXiv 1703.06907). Grey levels are redrawn
+until pupil and iris differ by a few grey levels, so that the truth can be seen.
 
 What it does not know: how the parameters are drawn on the picture.
 """
@@ -115,6 +115,9 @@ def _camera(rng: Rng, mouse: bool, anatomy: Anatomy) -> Camera:
         jpeg=int(rng.integers(12, 95)) if rng.random() < 0.45 else 0,
         views=int(rng.choice([1, 2, 3, 4], p=[0.88, 0.08, 0.005, 0.035])),
         views_stacked=bool(rng.random() < 0.5),
+        bars=(_maybe(rng, 0.04, 0.03, 0.2), _maybe(rng, 0.04, 0.03, 0.2)),
+        aperture=_maybe(rng, 0.05, 0.8, 1.35),
+        overlay=bool(rng.random() < 0.04),
         dropout=_maybe(rng, 0.12, 0.02, 0.15),
         exposure_time=float(rng.uniform(0.05, 0.9)),
     )
@@ -135,7 +138,7 @@ def _led_layout(
     for k in range(count):
         if kind < 0.6:
             a = start + 2 * math.pi * k / max(count, 1)
-            off = middle + spread * np.array([math.cos(a), math.sin(a) * float(0.8)])
+            off = middle + spread * np.array([math.cos(a), math.sin(a) * 0.8])
         elif kind < 0.8:
             line = np.array([math.cos(start), math.sin(start)])
             off = middle + spread * 0.6 * (k - (count - 1) / 2) * line
@@ -162,7 +165,7 @@ def _light(rng: Rng, mouse: bool, leds: tuple[tuple[float, float], ...]) -> Ligh
     return Light(
         skin=skin,
         sclera=max(sclera, 0.04),
-        sclera_falloff=float(rng.uniform(0, 0.8)),
+        sclera_falloff=float(rng.uniform(0, 0.5)),
         iris=iris,
         pupil=pupil,
         iris_contrast=_log(rng, 0.03, 0.6),
@@ -172,7 +175,7 @@ def _light(rng: Rng, mouse: bool, leds: tuple[tuple[float, float], ...]) -> Ligh
         limbus_softness=float(rng.uniform(0.0, 0.9)),
         pupil_softness=_maybe(rng, 0.4, 0.0, 0.25),
         veins=_maybe(rng, 0.6, 0.0, 0.5),
-        lid_shadow=float(rng.uniform(0.0, 0.8)),
+        lid_shadow=float(rng.uniform(0.0, 0.65)),
         lid_shadow_mm=_log(rng, 0.8, 5.0),
         rim=float(rng.normal(0.1, 0.25)),
         rim_mm=float(rng.uniform(0.5, 2.0)),
@@ -190,6 +193,8 @@ def _light(rng: Rng, mouse: bool, leds: tuple[tuple[float, float], ...]) -> Ligh
         window_seed=int(rng.integers(0, 10_000)),
         window_size_mm=float(rng.uniform(1.5, 9.0)),
         clutter=int(rng.integers(1, 10)) if rng.random() < 0.35 else 0,
+        contact_lens=_maybe(rng, 0.1, 1.04, 1.3),
+        contact_lens_edge=float(rng.uniform(-0.4, 0.5)),
         veil=_maybe(rng, 0.15, 0.05, 0.45),
     )
 
@@ -208,7 +213,7 @@ def _face(rng: Rng, mouse: bool) -> Face:
         brow=0.0 if mouse else _maybe(rng, 0.6, 0.2, 1.0),
         brow_mm=float(rng.uniform(9, 22)),
         lashes=int(rng.integers(0, 12)) if mouse else int(rng.integers(15, 130)) if rng.random() < 0.9 else 0,
-        lash_level=_log(rng, 0.02, 0.3) if rng.random() < 0.85 else float(rng.uniform(0.3, 1.0)),
+        lash_level=_log(rng, 0.02, 0.3) if rng.random() < 0.9 else float(rng.uniform(0.3, 1.0)),
         lash_mm=float(rng.uniform(3, 11)),
         lash_tilt=float(rng.uniform(-0.9, 1.1)) if rng.random() < 0.5 else float(rng.uniform(0.3, 1.0)),
         lash_width=_log(rng, 0.06, 0.25),
@@ -219,6 +224,8 @@ def _face(rng: Rng, mouse: bool) -> Face:
         background=_maybe(rng, 0.4, 1.0, 1.0),
         background_mm=float(rng.uniform(16, 38)),
         background_angle=float(rng.uniform(0, 360)),
+        background_wave=float(rng.uniform(0.1, 1.5)),
+        strands=int(rng.integers(1, 7)) if rng.random() < 0.06 else 0,
         background_level=_log(rng, 0.005, 0.08) if rng.random() < 0.75 else float(rng.uniform(0.1, 1.0)),
         frame=_maybe(rng, 0.14, 0.8, 7.0),
         frame_mm=float(rng.uniform(4, 22)),
@@ -232,7 +239,7 @@ def _face(rng: Rng, mouse: bool) -> Face:
 def _motion(rng: Rng, mouse: bool) -> Motion:
     sleepy = rng.random() < 0.08
     return Motion(
-        speed=_log(rng, 0.24, 4.0),
+        speed=_log(rng, 0.28, 4.0),
         gaze_center=(float(rng.normal(0, 6)), float(rng.normal(0, 5))),
         gaze_range=(float(rng.uniform(4, 30)), float(rng.uniform(3, 22))),
         fixation_s=_log(rng, 0.06, 0.6),
@@ -245,8 +252,8 @@ def _motion(rng: Rng, mouse: bool) -> Motion:
         partial_blinks=0.35,
         openness=float(rng.uniform(0.25, 0.65)) if sleepy else float(rng.uniform(0.7, 1.1)),
         openness_drift=_log(rng, 0.01, 0.15),
-        early_blink=0.03 if mouse else 0.2,
-        early_saccade=0.5,
+        early_blink=0.03 if mouse else 0.26,
+        early_saccade=0.65,
         slip_mm=_log(rng, 0.02, 1.0),
         slip_jumps_hz=_maybe(rng, 0.25, 0.3, 4.0),
         slip_roll=_log(rng, 0.05, 2.0),
@@ -255,20 +262,23 @@ def _motion(rng: Rng, mouse: bool) -> Motion:
 
 def _tone(rng: Rng, light: Light, camera: Camera) -> Camera:
     """Exposure and tone curve under which pupil and iris still differ by a few grey levels."""
+    wild = rng.random() < 0.5
     best, best_gap = camera, -1.0
     for _ in range(12):
         exposure = _log(rng, 0.4, 2.0)
-        gamma = _log(rng, 0.42, 1.6)
-        black = _maybe(rng, 0.35, 0.0, 0.35)
+        gamma = _log(rng, 0.42, 1.6) if wild else _log(rng, 0.55, 1.2)
+        black = _maybe(rng, 0.35, 0.0, 0.35 if wild else 0.15)
         white = 1.0 if rng.random() < 0.6 else float(rng.uniform(0.45, 1.0))
         levels = [
-            black + (white - black) * min(exposure * v, 1.0) ** gamma for v in (light.pupil, light.iris)
+            black + (white - black) * min(exposure * v, 1.0) ** gamma
+            for v in (light.pupil, light.iris, light.sclera)
         ]
-        gap = abs(levels[1] - levels[0])
+        need = 0.06 + 3.0 * camera.noise * math.sqrt(max(camera.low_resolution, 0.3))
+        gap = min(abs(levels[1] - levels[0]), need) / need + min(abs(levels[2] - levels[1]), 0.04) / 0.04
         candidate = replace(camera, exposure=exposure, gamma=gamma, black=black, white=white)
         if gap > best_gap:
             best, best_gap = candidate, gap
-        if gap > 0.06 + 3.0 * camera.noise * math.sqrt(max(camera.low_resolution, 0.3)):
+        if gap >= 1.99:
             return candidate
     return best
 
@@ -282,7 +292,7 @@ def draw_style(rng: Rng) -> EyeStyle:
     motion = _motion(rng, mouse)
     light = _light(rng, mouse, _led_layout(rng, camera, motion.gaze_center, anatomy))
     style = EyeStyle(kind, anatomy, light, _face(rng, mouse), camera, motion)
-    if rng.random() < 0.4:
+    if rng.random() < 0.6:
         style = _calm(rng, style)
     return replace(style, camera=_tone(rng, style.light, _squashed(rng, style.camera)))
 
@@ -308,9 +318,18 @@ def _calm(rng: Rng, style: EyeStyle) -> EyeStyle:
         frame=0.0,
         background_mm=style.face.background_mm + 6.0,
     )
-    return replace(
-        style, camera=camera, face=face, motion=replace(style.motion, openness=float(rng.uniform(0.85, 1.12)))
+    motion = replace(style.motion, openness=float(rng.uniform(0.85, 1.12)))
+    if style.kind != "human":
+        return replace(style, camera=camera, face=face, motion=motion)
+    light = replace(style.light, sclera=style.light.iris + float(rng.uniform(0.06, 0.5)))
+    anatomy = replace(
+        style.anatomy,
+        lid_upper=float(rng.uniform(4.5, 8.0)),
+        lid_lower=float(rng.uniform(3.5, 6.5)),
+        lid_half_width=float(rng.uniform(12.5, 16.0)),
+        lid_center=(float(rng.normal(0.0, 1.2)), float(rng.normal(0.3, 0.6))),
     )
+    return replace(style, anatomy=anatomy, light=light, camera=camera, face=face, motion=motion)
 
 
 def _squashed(rng: Rng, camera: Camera) -> Camera:
@@ -327,7 +346,7 @@ def lab_style(leds: int = 2) -> EyeStyle:
     return EyeStyle(
         anatomy=Anatomy(lid_upper=6.6, lid_lower=5.0),
         light=Light(leds=places, led_radius_mm=0.32, led_level=4.0),
-        face=Face(brow=0.7, lash_tilt=0.6),
+        face=Face(texture=0.04, wrinkles=0.06, shading=0.3, brow=0.7, brow_mm=15.0, lash_tilt=0.6),
         camera=Camera(pitch=-8.0, iris_share=0.27, defocus=0.5, noise=0.012),
         motion=Motion(early_blink=0.0, blink_hz=0.25, gaze_range=(12.0, 8.0)),
     )

@@ -1,10 +1,11 @@
 """Rendered near-infrared video of eyes with exact ground truth: the training data of `nano`.
 
-Purpose: `render_eye_clip` for short clips, `iter_eye_frames` for sequences of any length in constant memory.
+Purpose: `render_eye_clip` for short clips, `iter_eye_frames` for sequences of any length in constant
+memory.
 
-Notable choices: masks tell what is *visible*, ellipses tell the *whole* outline. Reflections do not hide what lies
-under them; lids, dense lashes, glasses, the edge of the face and the border of the picture do. Everything follows
-from the seed alone.
+Notable choices: masks tell what is *visible*, ellipses tell the *whole* outline. Reflections do not hide
+what lies under them; lids, dense lashes, glasses, the edge of the face and the border of the picture do.
+Everything follows from the seed alone.
 
 What it does not know: perspective, refraction at the cornea, the second to fourth Purkinje images.
 """
@@ -63,9 +64,10 @@ class EyeClip:
 
     Attributes:
         frames: (T, H, W) grey values.
-        coverage: per object (T, H, W), 0..255 = visible share of the pixel. Always "pupil", "iris" (limbus disc minus
-            pupil), "sclera" (the rest of the lid opening), and "cr0".. per reflection, each with a stable identity.
-        ellipses: whole outlines per frame in px ("iris" is the limbus); None where the object does not exist.
+        coverage: per object (T, H, W), 0..255 = visible share of the pixel. Always "pupil", "iris" (limbus
+            disc minus pupil), "sclera" (the rest of the lid opening), and "cr0".. per reflection, each with a
+            stable identity.
+        ellipses: whole outlines per frame in px ("iris" is the limbus); None where there is no such object.
         lid_opening: (T,) share of the open value.
         pupil_visible_fraction: (T,) share of the pupil ellipse's area that is visible.
         gaze_deg: (T, 2) yaw and pitch against the head.
@@ -150,14 +152,22 @@ class _Eye:
             layers = self._interlace(layers, state)
         image = self._camera.expose(layers.light, state.exposure)
         visible = None if layers.hidden is None else 1.0 - layers.hidden
+        if self._camera.window is not None:
+            visible = (
+                self._camera.window
+                if visible is None
+                else np.asarray(visible * self._camera.window, np.float32)
+            )
         coverage: dict[str, U8] = {}
         for name, share in (("pupil", layers.pupil), ("iris", layers.iris), ("sclera", layers.sclera)):
             coverage[name] = _as_u8(share if visible is None else np.asarray(share * visible, np.float32))
         for name, spot in zip(names, layers.reflections, strict=True):
-            if spot is None:
-                coverage[name] = np.zeros(self._size, np.uint8)
-            else:
-                coverage[name] = _as_u8(spot if visible is None else np.asarray(spot * visible, np.float32))
+            coverage[name] = np.zeros(self._size, np.uint8)
+            if spot is not None:
+                (x0, y0, x1, y1), part = spot
+                if visible is not None:
+                    part = np.asarray(part * visible[y0:y1, x0:x1], np.float32)
+                coverage[name][y0:y1, x0:x1] = _as_u8(part)
         ellipses: dict[str, Ellipse | None] = {"pupil": shape.pupil.ellipse(), "iris": shape.limbus.ellipse()}
         for name, conic in zip(names, shape.reflections, strict=True):
             ellipses[name] = conic.ellipse() if conic is not None else None
@@ -200,7 +210,7 @@ class _Eye:
             view, affine = make_view(far, self._size).slipped(state, self._size)
             light = shade(far, pose(far, view, state), self._made, state, affine, self._size).light
         nothing = {name: np.zeros(self._size, np.uint8) for name in ("pupil", "iris", "sclera", *names)}
-        absent: dict[str, Ellipse | None] = {name: None for name in ("pupil", "iris", *names)}
+        absent: dict[str, Ellipse | None] = dict.fromkeys(("pupil", "iris", *names))
         return EyeFrame(
             self._camera.expose(light, state.exposure),
             nothing,

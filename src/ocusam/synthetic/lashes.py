@@ -2,7 +2,8 @@
 
 Purpose: where the lashes of a frame lie.
 
-Notable choices: a lash leaves the lid towards the camera and then curls up; when the lid comes down it hangs.
+Notable choices: a lash leaves the lid towards the camera and then curls up; when the lid comes down it
+hangs.
 
 What it does not know: how they are painted (`shading.py`).
 """

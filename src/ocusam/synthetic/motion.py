@@ -2,9 +2,9 @@
 
 Purpose: one state per frame for the renderer, for clips of any length in constant memory.
 
-Notable choices: saccades follow the main sequence (duration about 2.2 ms/deg + 21 ms, Bahill et al. 1975) with a
-minimum-jerk course; a blink closes in about a third of its time and opens in the rest; everything else is a
-mean-reverting random walk.
+Notable choices: saccades follow the main sequence (duration about 2.2 ms/deg + 21 ms, Bahill et al. 1975)
+with a minimum-jerk course; a blink closes in about a third of its time and opens in the rest; everything
+else is a mean-reverting random walk.
 
 What it does not know: pictures. Units are degrees, millimetres, seconds.
 """

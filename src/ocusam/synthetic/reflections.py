@@ -9,19 +9,20 @@ What it does not know: which of them exist in a frame (`anatomy.py`), lids.
 
 from __future__ import annotations
 
-import numpy as np
-
 import cv2
+import numpy as np
+from numpy.typing import NDArray
 
 from ocusam.synthetic.anatomy import Conic, EyePose
 from ocusam.synthetic.coverage import conic_distance, cover
 from ocusam.synthetic.style import EyeStyle
 from ocusam.synthetic.textures import F32
 
-Box = tuple[int, int, int, int]
+Box = tuple[int, int, int, int]  # x0, y0, x1, y1
+Spot = tuple[Box, F32]
 
 
-def _patch(conic: Conic, reach: float, box: tuple[int, int, int, int]) -> tuple[int, int, int, int] | None:
+def _patch(conic: Conic, reach: float, box: Box) -> Box | None:
     half = np.sqrt((conic.basis**2).sum(axis=1)) * reach + 2.0
     x0, y0 = np.floor(conic.center - half).astype(int)
     x1, y1 = np.ceil(conic.center + half).astype(int) + 1
@@ -29,10 +30,8 @@ def _patch(conic: Conic, reach: float, box: tuple[int, int, int, int]) -> tuple[
     return (x0, y0, x1, y1) if x1 > x0 and y1 > y0 else None
 
 
-def _draw_spot(
-    eye: F32, box: tuple[int, int, int, int], conic: Conic, level: float, softness: float, bloom: float
-) -> tuple[F32, tuple[int, int, int, int]] | None:
-    """Adds a bright spot to `eye` in place. -> (coverage in its patch, patch)."""
+def _draw_spot(eye: F32, box: Box, conic: Conic, level: float, softness: float, bloom: float) -> Spot | None:
+    """Adds a bright spot to `eye` in place. -> (patch, coverage in it)."""
     patch = _patch(conic, 1.0 + (3.0 if bloom > 0 else 0.5), box)
     if patch is None:
         return None
@@ -48,43 +47,34 @@ def _draw_spot(
         part += (
             np.float32(bloom * level * 0.35) * np.exp(-(np.minimum(radial, 8.0) ** 2) / 4.0) * (1.0 - inside)
         )
-    return cover(distance), patch
+    return patch, cover(distance)
 
 
 def draw_reflections(
     eye: F32,
-    box: tuple[int, int, int, int],
+    box: Box,
     style: EyeStyle,
     shape: EyePose,
     window: F32,
-    size: tuple[int, int],
-) -> list[F32 | None]:
+    specks: NDArray[np.float64],
+) -> list[Spot | None]:
+    """Draws everything that mirrors in the cornea onto `eye` (the part `box` of the picture), in place.
+
+    Returns for each light source its patch of the picture and the share of each pixel that it covers.
+    """
     light = style.light
-    for sx, sy, radius, level in made.specks:
+    for sx, sy, radius, level in specks:
         center = shape.limbus.center + shape.limbus.basis @ np.array([sx, sy])
         _draw_spot(eye, box, Conic(center, shape.view.linear * radius), float(level), 0.3, 0.0)
     if light.window > 0:
         _window(eye, box, style, shape, window)
-    out: list[F32 | None] = []
-    for conic in shape.reflections:
-        drawn = (
-            _draw_spot(eye, box, conic, light.led_level, light.led_softness, light.led_bloom)
-            if conic
-            else None
-        )
-        if drawn is None:
-            out.append(None)
-            continue
-        share, (x0, y0, x1, y1) = drawn
-        full = np.zeros(size, np.float32)
-        full[y0:y1, x0:x1] = share
-        out.append(full)
-    return out
+    level, softness, bloom = light.led_level, light.led_softness, light.led_bloom
+    return [
+        _draw_spot(eye, box, c, level, softness, bloom) if c is not None else None for c in shape.reflections
+    ]
 
 
-def _window(
-    eye: F32, box: tuple[int, int, int, int], style: EyeStyle, shape: EyePose, window: F32
-) -> None:
+def _window(eye: F32, box: Box, style: EyeStyle, shape: EyePose, window: F32) -> None:
     """A big patchy reflection: stays with the corneal sphere, hence moves less than the pupil."""
     light = style.light
     share = np.array([(light.window_seed % 17) / 17.0 - 0.5, (light.window_seed % 29) / 29.0 - 0.5]) * 1.5

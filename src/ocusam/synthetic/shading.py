@@ -1,10 +1,10 @@
-"""One frame's light before the camera: eye, lids, lashes, reflections, and the exact share of each pixel they cover.
+"""One frame's light before the camera: eye, lids, lashes, reflections, and the exact share of each pixel
+they cover.
 
-Purpose: composite the layers of a frame and its truth from the same coverages, so that the picture's edges lie
-where the truth says.
+Purpose: composite the layers of a frame and its truth from the same coverages, so that the picture's
+edges lie where the truth says.
 
-Notable choices: coverage is the signed distance to the outline (first order: implicit function over its gradient)
-clipped to one pixel. Work is confined to the box around the lid opening.
+Notable choices: work is confined to the box around the lid opening.
 
 What it does not know: sensor, optics, compression (`camera.py`).
 """
@@ -19,8 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ocusam.synthetic.anatomy import SPAN, TABLE, Conic, EyePose, lid_points
+from ocusam.synthetic.coverage import conic_distance, cover
 from ocusam.synthetic.lashes import Lashes, lash_strokes
 from ocusam.synthetic.motion import MotionState
+from ocusam.synthetic.reflections import Box, Spot, draw_reflections
 from ocusam.synthetic.style import EyeStyle
 from ocusam.synthetic.surroundings import Canvas
 from ocusam.synthetic.textures import F32, IRIS_COLS, IRIS_ROWS
@@ -49,19 +51,23 @@ class Layers:
     pupil: F32
     iris: F32
     sclera: F32
-    reflections: list[F32 | None]
+    reflections: list[Spot | None]
     hidden: F32 | None
 
 
-
-
-def _box(shape: EyePose, size: tuple[int, int], margin: float) -> tuple[int, int, int, int] | None:
+def _box(shape: EyePose, size: tuple[int, int], margin: float) -> Box | None:
     u = np.linspace(-1.05, 1.05, 24)
     pts = np.concatenate([lid_points(shape, 0, u), lid_points(shape, 1, u)])
     x0, y0 = np.floor(pts.min(axis=0) - margin).astype(int)
     x1, y1 = np.ceil(pts.max(axis=0) + margin).astype(int) + 1
     x0, y0, x1, y1 = max(int(x0), 0), max(int(y0), 0), min(int(x1), size[1]), min(int(y1), size[0])
     return (x0, y0, x1, y1) if x1 - x0 >= 2 and y1 - y0 >= 2 else None
+
+
+def _grid(box: Box) -> tuple[F32, F32]:
+    """The pixels of a box as a row of x and a column of y."""
+    x0, y0, x1, y1 = box
+    return np.arange(x0, x1, dtype=np.float32)[None, :], np.arange(y0, y1, dtype=np.float32)[:, None]
 
 
 def _lid_distances(shape: EyePose, x: F32, y: F32) -> tuple[F32, F32, F32]:
@@ -93,7 +99,7 @@ def _eye_light(style: EyeStyle, shape: EyePose, made: ClipTextures, x: F32, y: F
     """(light of the bare eyeball, pupil coverage, limbus coverage)."""
     light, scale = style.light, shape.view.scale
     s, t = _shape_coords(shape.limbus, x, y)
-    rim, limbus_d = conic_distance(shape.limbus, x, y)
+    limbus_r, limbus_d = conic_distance(shape.limbus, x, y)
     pupil_r, pupil_d = conic_distance(shape.pupil, x, y)
     share = np.clip(pupil_d / np.maximum(pupil_d - limbus_d, np.float32(1e-3)), 0.0, 1.0)
     angle = cv2.phase(s, t)
@@ -121,6 +127,9 @@ def _eye_light(style: EyeStyle, shape: EyePose, made: ClipTextures, x: F32, y: F
             1.0 - np.float32(light.sclera_falloff) * (off_x * off_x + off_y * off_y), np.float32(0.1)
         )
     )
+    if light.contact_lens > 0:
+        edge = (limbus_r - np.float32(light.contact_lens)) * np.float32(30.0)
+        sclera = sclera * (1.0 + np.float32(light.contact_lens_edge) / (1.0 + edge * edge))
     iris_share = cover(limbus_d, light.limbus_softness * scale)
     pupil_share = cover(pupil_d, light.pupil_softness * scale)
     pupil_light = np.float32(light.pupil) * (
@@ -128,12 +137,7 @@ def _eye_light(style: EyeStyle, shape: EyePose, made: ClipTextures, x: F32, y: F
     )
     eye = sclera + iris_share * (iris - sclera)
     eye += pupil_share * (pupil_light - eye)
-    del rim
     return np.asarray(eye, np.float32), cover(pupil_d), cover(limbus_d)
-
-
-
-
 
 
 def _motion_blur(image: F32, shift: NDArray[np.float64]) -> F32:
@@ -237,32 +241,36 @@ def shade(
     light = _still(made.canvas.skin, made.canvas, affine, size)
     assert light is not None
     pupil, iris, sclera = (np.zeros(size, np.float32) for _ in range(3))
-    reflections: list[F32 | None] = [None] * len(shape.reflections)
+    reflections: list[Spot | None] = [None] * len(shape.reflections)
     box = _box(shape, size, 3.0 * scale + 2)
     if box is not None:
         x0, y0, x1, y1 = box
-        x = np.arange(x0, x1, dtype=np.float32)[None, :]
-        y = np.arange(y0, y1, dtype=np.float32)[:, None]
-        u, below, above = _lid_distances(shape, x, y)
+        u, below, above = _lid_distances(shape, *_grid(box))
+        _lid_margins(style, light[y0:y1, x0:x1], u, below, above, scale)
+        lid_px = abs(state.blink_speed) * (style.anatomy.lid_upper + style.anatomy.lid_lower) * scale
+        sweep = lid_px * style.camera.exposure_time
+        # The eyeball itself is only needed within the lids.
+        inner = _box(shape, size, 3.0 + sweep) or box
+        a, b, c, d = max(inner[0], x0), max(inner[1], y0), min(inner[2], x1), min(inner[3], y1)
+        cut = np.s_[b - y0 : d - y0, a - x0 : c - x0]
+        u, below, above = u[cut], below[cut], above[cut]
         opening = np.clip(np.clip(below + 0.5, 0, 1) + np.clip(above + 0.5, 0, 1) - 1.0, 0.0, 1.0)
-        eye, pupil_share, limbus_share = _eye_light(style, shape, made, x, y)
-        reflections = _reflections(eye, box, style, shape, made, size)
+        eye, pupil_share, limbus_share = _eye_light(style, shape, made, *_grid((a, b, c, d)))
+        reflections = draw_reflections(eye, (a, b, c, d), style, shape, made.window, made.specks)
         _surface(style, made, eye, u, below, above, scale)
         turn = np.array([math.radians(state.speed[0]), math.radians(state.speed[1])])
         shift = shape.view.linear @ turn * style.anatomy.limbus_depth * style.camera.exposure_time
         eye = _motion_blur(eye, shift)
-        part = light[y0:y1, x0:x1]
-        _lid_margins(style, part, u, below, above, scale)
-        lid_px = abs(state.blink_speed) * (style.anatomy.lid_upper + style.anatomy.lid_lower) * scale
-        sweep = lid_px * style.camera.exposure_time
         mix = opening if sweep < 0.8 else cover(-np.minimum(below, above), 0.35 * sweep)
+        part = light[b:d, a:c]
         part += np.asarray(mix * (eye - part), np.float32)
-        pupil[y0:y1, x0:x1] = pupil_share * opening
-        iris[y0:y1, x0:x1] = np.maximum(limbus_share - pupil_share, 0.0) * opening
-        sclera[y0:y1, x0:x1] = (1.0 - np.maximum(limbus_share, pupil_share)) * opening
-        for full in reflections:
-            if full is not None:
-                full[y0:y1, x0:x1] *= opening
+        pupil[b:d, a:c] = pupil_share * opening
+        iris[b:d, a:c] = np.maximum(limbus_share - pupil_share, 0.0) * opening
+        sclera[b:d, a:c] = (1.0 - np.maximum(limbus_share, pupil_share)) * opening
+        for spot in reflections:
+            if spot is not None:
+                (left, top, right, bottom), share = spot
+                share *= opening[top - b : bottom - b, left - a : right - a]
     opacity, hidden = _draw_lashes(style, shape, made, state, size)
     if opacity is not None:
         light += opacity * (np.float32(style.face.lash_level) - light)
@@ -271,6 +279,9 @@ def shade(
     if alpha is not None and front is not None:
         light += alpha * (front - light)
         hidden = alpha if hidden is None else np.maximum(hidden, alpha)
+    strands = _still(made.canvas.strands, made.canvas, affine, size)
+    if strands is not None:
+        light += strands * (np.float32(style.face.lash_level) - light)
     glare = _still(made.canvas.glare, made.canvas, affine, size)
     if glare is not None:
         light += glare

@@ -1,9 +1,10 @@
 """What a rendered eye clip looks like: every drawn parameter, as frozen dataclasses.
 
-Purpose: tests and demos can override single parameters (`dataclasses.replace`), and scores can be split by them.
+Purpose: tests and demos can override single parameters (`dataclasses.replace`), and scores can be split
+by them.
 
-Notable choices: lengths on the eye are millimetres, lengths in the picture are shares of its width, light is linear
-with 1.0 = white of the sensor before the tone curve.
+Notable choices: lengths on the eye are millimetres, lengths in the picture are shares of its width, light
+is linear with 1.0 = white of the sensor before the tone curve.
 
 What it does not know: how to draw. `draw.py` says how the parameters are distributed.
 """
@@ -74,6 +75,8 @@ class Light:
     window_seed: int = 0
     window_size_mm: float = 4.0
     clutter: int = 0  # small specks on cornea, tear film and skin
+    contact_lens: float = 0.0  # radius of a contact lens over that of the limbus, 0: none
+    contact_lens_edge: float = 0.3
     veil: float = 0.0  # haze over the eye (contact lens, tears, dirty lens)
 
 
@@ -104,11 +107,13 @@ class Face:
     background: float = 0.0  # 0: none, else the share of clips' face edge; see `background_level`
     background_mm: float = 24.0
     background_angle: float = 0.0
+    background_wave: float = 0.6
     background_level: float = 0.03
     frame: float = 0.0  # thickness of a glasses frame, mm (0: none)
     frame_mm: float = 20.0
     frame_angle: float = 0.0
     frame_level: float = 0.05
+    strands: int = 0  # hairs hanging before the eye
     lens_reflections: int = 0
     lens_level: float = 0.5
 
@@ -143,6 +148,9 @@ class Camera:
     jpeg: int = 0  # quality, 0: none
     views: int = 1  # eyes in the picture, side by side or stacked
     views_stacked: bool = False
+    bars: tuple[float, float] = (0.0, 0.0)  # black bars (vertical, horizontal), share of the picture
+    aperture: float = 0.0  # radius of a round black mask over half the picture, 0: none
+    overlay: bool = False  # text or a cross burnt into the picture
     dropout: float = 0.0  # share of frames that are black, white or show no eye
     exposure_time: float = 0.4  # of the frame's time
 

@@ -2,8 +2,8 @@
 
 Purpose: painted once per clip on a canvas with a margin, so that slip of the headset is one affine warp.
 
-Notable choices: skin is a product of factors (tone, large shading, folds, grain), added as logarithms; folds are
-noise in the lids' own coordinates, so that they run along the lids.
+Notable choices: skin is a product of factors (tone, large shading, folds, grain), added as logarithms;
+folds are noise in the lids' own coordinates, so that they run along the lids.
 
 What it does not know: time, and the eye within the lids.
 """
@@ -31,6 +31,7 @@ class Canvas:
     front_alpha: F32 | None  # what stands in front of the eye: edge of the face, frame of the glasses
     front_light: F32 | None
     glare: F32 | None  # reflections of the lenses, added
+    strands: F32 | None  # hairs before the eye
 
 
 def _coords(view: View, style: EyeStyle, size: tuple[int, int], margin: int) -> tuple[F32, F32]:
@@ -126,18 +127,12 @@ def _hair(
     return skin
 
 
-def _skin(
-    style: EyeStyle, view: View, shape: EyePose, u: F32, v: F32, margin: int, rng: np.random.Generator
-) -> F32:
+def _folds(style: EyeStyle, shape: EyePose, u: F32, v: F32, rng: np.random.Generator) -> F32:
+    """Logarithm of the light on creases, wrinkles, bags and make-up."""
     face, eye = style.face, style.anatomy
-    size = (u.shape[0], u.shape[1])
-    scale = view.scale
-    grain = max(1.5, 0.3 * scale * face.texture_scale)
-    log = face.texture * noise_field(rng, size, (grain, grain), 3)
-    log += 0.5 * face.texture * noise_field(rng, size, (6 * grain, 6 * grain), 2)
     rest = cv2.remap(
         shape.lids[2].astype(np.float32)[None, :],
-        (u + SPAN) * ((TABLE - 1) / (2 * SPAN)),
+        np.asarray((u + SPAN) * ((TABLE - 1) / (2 * SPAN)), np.float32),
         np.zeros_like(u),
         cv2.INTER_LINEAR,
         borderMode=cv2.BORDER_REPLICATE,
@@ -145,91 +140,125 @@ def _skin(
     above = np.asarray(rest - v, np.float32)  # mm above the resting upper lid
     square = np.square(u)
     fade = 1.0 / (1.0 + np.square(np.square(square / np.float32(1.6))))
+    log = 0.25 * face.crease * fade * _ridge(np.asarray(above - 0.4 * face.crease_mm, np.float32), 2.0)
     for k in range(1 + int(rng.integers(0, 3))):
-        where = face.crease_mm * (1 + 0.55 * k) * (1.0 - 0.35 * u * u)
-        log -= (
-            (face.crease / (1 + 1.2 * k))
-            * fade
-            * _ridge(np.asarray(above - where, np.float32), 0.5 * float(rng.uniform(0.5, 2.0)))
-        )
-    log += 0.25 * face.crease * fade * _ridge(np.asarray(above - 0.4 * face.crease_mm, np.float32), 2.0)
-    low = eye.lid_lower * np.maximum(1 - u * u, -0.4)
-    if face.wrinkles > 0:  # folds run along the lids and fan out at the corners
-        folds = noise_field(rng, (160, 96), (float(rng.uniform(2.0, 6.0)), float(rng.uniform(14, 50))), 2)
+        away = np.asarray(above - face.crease_mm * (1 + 0.55 * k) * (1.0 - 0.35 * square), np.float32)
+        log -= (face.crease / (1 + 1.2 * k)) * fade * _ridge(away, 0.5 * float(rng.uniform(0.5, 2.0)))
+    if face.wrinkles > 0:  # they run along the lids and fan out at the corners
+        lines = noise_field(rng, (160, 96), (float(rng.uniform(2.0, 6.0)), float(rng.uniform(14, 50))), 2)
         bell = np.exp(-1.1 * square)
-        across = np.where(
-            v < 0.5 * (eye.lid_lower - eye.lid_upper) * bell,
-            v + eye.lid_upper * bell,
-            v - eye.lid_lower * bell,
+        upper = v < 0.5 * (eye.lid_lower - eye.lid_upper) * bell
+        across = v + np.where(upper, eye.lid_upper, -eye.lid_lower).astype(np.float32) * bell
+        depth = cv2.remap(
+            lines,
+            np.asarray(u * 22 + 48, np.float32),
+            np.asarray(80 + 3.2 * across, np.float32),
+            cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_REFLECT,
         )
-        log -= (
-            face.wrinkles
-            / (1.0 + 0.15 * square * square)
-            * np.maximum(
-                cv2.remap(
-                    folds,
-                    np.asarray(u * 22 + 48, np.float32),
-                    np.asarray(80 + 3.2 * across, np.float32),
-                    cv2.INTER_LINEAR,
-                    borderMode=cv2.BORDER_REFLECT,
-                ),
-                -0.2,
-            )
-        )
+        log -= face.wrinkles / (1.0 + 0.15 * square * square) * np.maximum(depth, -0.2)
+    low = eye.lid_lower * np.maximum(1 - square, -0.4) + float(rng.uniform(4, 10))
     log -= (
         face.bag
-        * _ridge(np.asarray(u * square, np.float32), 2.5)
-        * _ridge(np.asarray(v - low - float(rng.uniform(4, 10)), np.float32), float(rng.uniform(0.6, 3.0)))
+        * _ridge(np.asarray(v - low, np.float32), float(rng.uniform(0.6, 3.0)))
+        * _ridge(u * square, 2.5)
     )
     if face.eyeshadow > 0:
         log -= face.eyeshadow * fade * _ridge(np.asarray(above - 2.0, np.float32), float(rng.uniform(3, 6)))
+    return np.asarray(log, np.float32)
+
+
+def _skin(
+    style: EyeStyle, view: View, shape: EyePose, u: F32, v: F32, margin: int, rng: np.random.Generator
+) -> F32:
+    face, scale = style.face, view.scale
+    size = (u.shape[0], u.shape[1])
+    # Everything but the finest grain is smooth enough for half the resolution.
+    uh, vh = np.ascontiguousarray(u[::2, ::2]), np.ascontiguousarray(v[::2, ::2])
+    half = (uh.shape[0], uh.shape[1])
+    grain = max(1.5, 0.3 * scale * face.texture_scale)
+    log = _folds(style, shape, uh, vh, rng)
+    log += 0.5 * face.texture * noise_field(rng, half, (3 * grain, 3 * grain), 2)
+    log = np.asarray(cv2.resize(log, (size[1], size[0]), interpolation=cv2.INTER_LINEAR), np.float32)
+    log += face.texture * noise_field(rng, size, (grain, grain), 2)
     skin = style.light.skin * _shading(style, u, v, rng) * np.exp(np.clip(log, -1.5, 0.8))
     if face.speculars > 0:
-        grain = float(rng.uniform(0.15, 0.5)) * scale
-        spots = noise_field(rng, size, (max(1.5, grain), max(1.5, 1.4 * grain)), 2)
+        drop = float(rng.uniform(0.15, 0.5)) * scale
+        spots = noise_field(rng, size, (max(1.5, drop), max(1.5, 1.4 * drop)), 2)
         where = noise_field(rng, size, (8 * scale, 8 * scale))
         skin = skin + face.speculars * np.clip(spots - 1.2, 0, 1) * np.clip(where + 0.3, 0, 1.5)
     return _hair(style, view, u, v, margin, rng, np.asarray(skin, np.float32))
 
 
+def _beyond(style: EyeStyle, um: F32, v: F32, px: float, rng: np.random.Generator) -> tuple[F32, F32]:
+    """(opacity, light) of what lies beyond the edge of the face or the nose; coordinates in mm."""
+    face = style.face
+    size = (um.shape[0], um.shape[1])
+    a = math.radians(face.background_angle)
+    wave = noise_field(rng, size, (9 * px, 9 * px), 2)
+    d = um * math.cos(a) + v * math.sin(a) - face.background_mm + face.background_wave * wave
+    d = d - 0.010 * np.square(um * math.sin(a) - v * math.cos(a)) * float(rng.uniform(-1.0, 1.0))
+    soft = px / float(rng.uniform(0.4, 3.0))
+    alpha = np.asarray(1.0 / (1.0 + np.exp(-np.clip(d * soft, -30, 30))), np.float32)
+    haze = 1.0 + 0.3 * noise_field(rng, size, (12 * px, 12 * px), 2)
+    return alpha, np.asarray(face.background_level * np.maximum(haze, 0.1), np.float32)
+
+
+def _spectacles(style: EyeStyle, um: F32, v: F32, px: float, rng: np.random.Generator) -> tuple[F32, F32]:
+    """(opacity, light) of one rim of a pair of glasses."""
+    face = style.face
+    a = math.radians(face.frame_angle)
+    ru, rv = um * math.cos(a) + v * math.sin(a), -um * math.sin(a) + v * math.cos(a)
+    d = np.asarray(rv - face.frame_mm + float(rng.uniform(-0.012, 0.012)) * np.square(ru), np.float32)
+    alpha = np.asarray(np.clip((face.frame / 2 - np.abs(d)) * px + 0.5, 0.0, 1.0), np.float32)
+    tone = face.frame_level * (1.0 + 0.4 * np.clip(d / face.frame * 2, -1, 1))
+    if rng.random() < 0.5:
+        tone = tone + 0.6 * _ridge(np.asarray(d + 0.2 * face.frame, np.float32), 0.15 * face.frame)
+    return alpha, np.asarray(tone, np.float32)
+
+
 def _front(
     style: EyeStyle, view: View, u: F32, v: F32, rng: np.random.Generator
 ) -> tuple[F32 | None, F32 | None]:
-    """What hides the eye: the dark beyond the face's edge, glasses."""
-    face = style.face
-    um = u * style.anatomy.lid_half_width
-    alpha: F32 | None = None
-    light: F32 | None = None
-    px = view.scale
-    if face.background > 0:
-        a = math.radians(face.background_angle)
-        wave = noise_field(rng, (u.shape[0], u.shape[1]), (7 * px, 7 * px), 2)
-        d = um * math.cos(a) + v * math.sin(a) - face.background_mm + 1.2 * wave
-        d = d - 0.010 * (um * math.sin(a) - v * math.cos(a)) ** 2 * float(rng.uniform(-1.0, 1.0))
-        alpha = np.asarray(
-            1.0 / (1.0 + np.exp(-np.clip(d * px / float(rng.uniform(0.4, 3.0)), -30, 30))), np.float32
-        )
-        haze = 1.0 + 0.3 * noise_field(rng, (u.shape[0], u.shape[1]), (12 * px, 12 * px), 2)
-        light = np.asarray(face.background_level * np.maximum(haze, 0.1), np.float32)
-    if face.frame > 0:
-        a = math.radians(face.frame_angle)
-        ru, rv = um * math.cos(a) + v * math.sin(a), -um * math.sin(a) + v * math.cos(a)
-        bow = float(rng.uniform(-0.012, 0.012))
-        d = rv - face.frame_mm + bow * ru * ru
-        inner = np.clip((face.frame / 2 - np.abs(d)) * px + 0.5, 0.0, 1.0)
-        tone = face.frame_level * (1.0 + 0.4 * np.clip(d / face.frame * 2, -1, 1))
-        glint = (
-            0.6
-            * float(rng.random() < 0.5)
-            * _ridge(np.asarray(d + 0.2 * face.frame, np.float32), 0.15 * face.frame)
-        )
-        tone = np.asarray(tone + glint, np.float32)
-        if alpha is None or light is None:
-            alpha, light = np.asarray(inner, np.float32), tone
-        else:
-            light = np.asarray(light * (1 - inner) + tone * inner, np.float32)
-            alpha = np.asarray(np.maximum(alpha, inner), np.float32)
+    """(opacity, light) of what hides the eye: what lies beyond the face's edge, glasses."""
+    um = np.asarray(u * np.float32(style.anatomy.lid_half_width), np.float32)
+    layers: list[tuple[F32, F32]] = []
+    if style.face.background > 0:
+        layers.append(_beyond(style, um, v, view.scale, rng))
+    if style.face.frame > 0:
+        layers.append(_spectacles(style, um, v, view.scale, rng))
+    if not layers:
+        return None, None
+    alpha, light = layers[0]
+    for over, tone in layers[1:]:
+        light = np.asarray(light + over * (tone - light), np.float32)
+        alpha = np.asarray(np.maximum(alpha, over), np.float32)
     return alpha, light
+
+
+def _strands(style: EyeStyle, size: tuple[int, int], px: float, rng: np.random.Generator) -> F32 | None:
+    """Opacity of single hairs that hang before the eye; too thin to hide anything."""
+    if style.face.strands <= 0:
+        return None
+    h, w = size
+    mask = np.zeros((h, w), np.uint8)
+    a = float(rng.uniform(0, 2 * math.pi))
+    for _ in range(style.face.strands):
+        start = np.array([rng.uniform(0, w), rng.uniform(0, h)])
+        turns = np.cumsum(rng.normal(0, 0.12, 24)) + a + float(rng.normal(0, 0.25))
+        steps = np.stack([np.cos(turns), np.sin(turns)], 1) * (math.hypot(h, w) / 16)
+        line = start - steps.sum(axis=0) / 2 + np.cumsum(steps, axis=0)
+        wide = max(1, round(float(rng.uniform(0.05, 0.16)) * px))
+        cv2.polylines(
+            mask,
+            [np.round(line * 16).astype(np.int32)],
+            False,
+            int(rng.integers(80, 240)),
+            wide,
+            cv2.LINE_AA,
+            4,
+        )
+    return np.asarray(mask.astype(np.float32) / np.float32(255.0), np.float32)
 
 
 def _glare(style: EyeStyle, size: tuple[int, int], rng: np.random.Generator) -> F32 | None:
@@ -287,9 +316,10 @@ def paint_canvas(
     style: EyeStyle, view: View, shape: EyePose, size: tuple[int, int], rng: np.random.Generator
 ) -> Canvas:
     """The surroundings of the eye at rest."""
-    margin = int(0.12 * max(size)) + 2
+    margin = int(0.08 * max(size)) + 2
     u, v = _coords(view, style, size, margin)
     skin = _skin(style, view, shape, u, v, margin, rng)
     alpha, light = _front(style, view, u, v, rng)
     glare = _glare(style, (u.shape[0], u.shape[1]), rng)
-    return Canvas(margin, skin, alpha, light, glare)
+    strands = _strands(style, (u.shape[0], u.shape[1]), view.scale, rng)
+    return Canvas(margin, skin, alpha, light, glare, strands)

@@ -2,8 +2,8 @@
 
 Purpose: what is costly and does not change from frame to frame.
 
-Notable choices: fields of noise are sums of enlarged small noises (fast, any grain); the iris is kept unrolled, so
-that it stretches with the pupil.
+Notable choices: fields of noise are sums of enlarged small noises (fast, any grain); the iris is kept
+unrolled, so that it stretches with the pupil.
 
 What it does not know: time.
 """
@@ -29,7 +29,7 @@ def noise_field(
     octaves: int = 1,
     angle: float = 0.0,
 ) -> F32:
-    """Smooth noise of about unit variance; `cell` = grain (vertical, horizontal) in px before turning by `angle`."""
+    """Smooth noise of about unit variance; `cell` = grain (vertical, horizontal), px, turned by `angle`."""
     h, w = size
     total = np.zeros((h, w), np.float32)
     weight = 1.0
@@ -58,13 +58,13 @@ def _wrapped(rng: np.random.Generator, rows: int, cols: int) -> F32:
     """Noise over the iris, (IRIS_ROWS, IRIS_COLS), continuous around the circle."""
     small = rng.standard_normal((rows, cols), dtype=np.float32)
     small = np.concatenate([small[:, -3:], small, small[:, :3]], axis=1)
-    pad = int(round(3 * IRIS_COLS / cols))
+    pad = round(3 * IRIS_COLS / cols)
     big = cv2.resize(small, (IRIS_COLS + 2 * pad, IRIS_ROWS), interpolation=cv2.INTER_CUBIC)
     return np.asarray(big[:, pad : pad + IRIS_COLS], np.float32)
 
 
 def iris_texture(style: EyeStyle, rng: np.random.Generator) -> F32:
-    """(IRIS_ROWS, IRIS_COLS + 2) light over (share of the way pupil -> limbus, angle); columns wrap by one."""
+    """(IRIS_ROWS, IRIS_COLS + 2) light over (share of the way pupil -> limbus, angle); columns wrap."""
     light = style.light
     t = np.linspace(0.0, 1.0, IRIS_ROWS, dtype=np.float32)[:, None]
     fibres = _wrapped(rng, 4, max(8, light.iris_fibres)) + 0.7 * _wrapped(
@@ -89,8 +89,8 @@ def vein_texture(rng: np.random.Generator, strength: float) -> F32:
     field = np.zeros((256, 256), np.uint8)
     for _ in range(int(rng.integers(4, 26)) if strength > 0 else 0):
         angle = float(rng.uniform(0, 2 * math.pi))
-        steps = np.cumsum(rng.normal(0.0, 0.10, 14)) + angle
-        radius = np.linspace(float(rng.uniform(60, 90)), 127.0, 14)
+        steps = np.cumsum(np.cumsum(rng.normal(0.0, 0.02, 40))) + angle
+        radius = np.linspace(float(rng.uniform(60, 90)), 127.0, 40)
         pts = np.stack([128 + radius * np.cos(steps), 128 + radius * np.sin(steps)], 1)
         cv2.polylines(
             field,

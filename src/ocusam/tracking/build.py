@@ -2,12 +2,12 @@
 
 Purpose: put together what the layers below keep apart: configs, networks, files of weights, predictors.
 
-Notable choices: `config` is a name, or a `Sam2Config`. The name "nano" without a file loads the weights that
-ship with the package; any other name without a file gives random weights, as the published builders do.
-`apply_postprocessing` sets what it sets there: dynamic multimask, and for video binarised prompted masks and
-holes of up to 8 pixels filled.
+Notable choices: `config` is whatever `find_config` understands: a name, a YAML file, a `Sam2Config`. The name
+"nano" without a file loads the weights that ship with the package; any other name without a file gives random
+weights, as the published builders do. `apply_postprocessing` sets what it sets there: dynamic multimask, and
+for video binarised prompted masks and holes of up to 8 pixels filled.
 
-What it does not know: fetching weights from elsewhere; the published YAML files.
+What it does not know: fetching weights (`ocusam.tracking.pretrained`).
 """
 
 from __future__ import annotations
@@ -19,10 +19,14 @@ import torch
 
 from ocusam.core.errors import ModelError
 from ocusam.model.build import make_network
-from ocusam.model.config import Sam2Config, get_config
+from ocusam.model.config import Sam2Config
 from ocusam.model.sam2 import SAM2
+from ocusam.tracking.camera_predictor import SAM2CameraPredictor
+from ocusam.tracking.find_config import find_config
+from ocusam.tracking.huggingface_config import WEIGHTS_FILE
 from ocusam.tracking.video_predictor import SAM2VideoPredictor
 from ocusam.weights.checkpoint import check_fits, load_state
+from ocusam.weights.huggingface import from_huggingface, is_huggingface
 from ocusam.weights.registry import PACKAGED, require_packaged_weights
 
 # Options of a predictor; everything else is a field of `Sam2Config`.
@@ -37,7 +41,7 @@ VIDEO_FILL_HOLE_AREA = 8
 
 
 def build_sam2(
-    config: str | Sam2Config,
+    config: str | Path | Sam2Config,
     ckpt_path: str | Path | None = None,
     device: str | torch.device = "cpu",
     *,
@@ -49,8 +53,10 @@ def build_sam2(
     """Return a network with its weights.
 
     Args:
-        config: a name such as "nano" or "sam2.1_hiera_tiny", or a `Sam2Config`.
-        ckpt_path: `.pt` or `.safetensors`; None: the packaged weights for the name "nano", else random ones.
+        config: a name such as "nano" or "sam2.1_hiera_tiny"; the published name of a YAML file, or the path
+            of one in that form; a folder saved by transformers; or a `Sam2Config` (`find_config`).
+        ckpt_path: `.pt` or `.safetensors`, official or Hugging Face names, or a folder saved by transformers;
+            None: the packaged weights for the name "nano", else random ones.
         device: where to put it.
         dtype: type of the weights; None: float32.
         mode: "eval", or "train" for training mode.
@@ -63,15 +69,16 @@ def build_sam2(
     """
     if mode not in ("eval", "train"):
         raise ModelError(f"mode={mode!r}: use 'eval' or 'train'.")
+    found = find_config(config)
     if apply_postprocessing:
         options = {
             "dynamic_multimask_via_stability": True,
             "dynamic_multimask_stability_delta": 0.05,
             "dynamic_multimask_stability_thresh": 0.98,
         } | options
-    else:
+    elif not found.from_yaml:
         options = {"dynamic_multimask_via_stability": False} | options
-    network = make_network(get_config(config, **options))
+    network = make_network(found.config, **options)
     path = ckpt_path
     if path is None and isinstance(config, str) and config in PACKAGED:
         path = require_packaged_weights(config)
@@ -85,7 +92,7 @@ def build_sam2(
 
 
 def build_sam2_video_predictor(
-    config: str | Sam2Config,
+    config: str | Path | Sam2Config,
     ckpt_path: str | Path | None = None,
     device: str | torch.device = "cpu",
     *,
@@ -107,7 +114,9 @@ def build_sam2_video_predictor(
     Raises:
         ModelError, WeightsError: as for `build_sam2`.
     """
-    predictor_options = {name: options.pop(name) for name in _PREDICTOR_OPTIONS if name in options}
+    predictor_options = find_config(config).predictor_options | {
+        name: options.pop(name) for name in _PREDICTOR_OPTIONS if name in options
+    }
     if apply_postprocessing:
         options = {"binarize_mask_from_pts_for_mem_enc": True} | options
         predictor_options = {"fill_hole_area": VIDEO_FILL_HOLE_AREA} | predictor_options
@@ -117,12 +126,29 @@ def build_sam2_video_predictor(
     return SAM2VideoPredictor(network, **predictor_options)
 
 
+def build_sam2_camera_predictor(
+    config: str | Path | Sam2Config,
+    ckpt_path: str | Path | None = None,
+    device: str | torch.device = "cpu",
+    **options: Any,
+) -> SAM2CameraPredictor:
+    """Return a predictor for frames that come one at a time; arguments and errors as
+    `build_sam2_video_predictor`."""
+    return SAM2CameraPredictor(build_sam2_video_predictor(config, ckpt_path, device, **options))
+
+
 def load_weights(network: SAM2, path: str | Path) -> None:
-    """Put a file's weights into a network, every tensor of it.
+    """Put a file's weights into a network, every tensor of it; Hugging Face's names are translated.
+
+    A folder stands for the `model.safetensors` in it, as transformers saves it.
 
     Raises:
         WeightsError: no such file, not a checkpoint, or tensors that differ; names the first three.
     """
+    if Path(path).is_dir():
+        path = Path(path) / WEIGHTS_FILE
     state = load_state(path)
+    if is_huggingface(state):
+        state = from_huggingface(state)
     check_fits(network.state_dict(), state, source=str(path))
     network.load_state_dict(state, strict=True)

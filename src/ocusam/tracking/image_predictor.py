@@ -142,6 +142,7 @@ class SAM2ImagePredictor:
             InputError: no pictures were set, or lists of another length.
             PromptError: as for `predict`.
         """
+        self._features_of(0)
         count = len(self._sizes)
         for name, given in (
             ("point_coords_batch", point_coords_batch),
@@ -164,7 +165,7 @@ class SAM2ImagePredictor:
                 return_logits,
                 normalize_coords,
             )
-            for i in range(max(count, 1))
+            for i in range(count)
         ]
         return [r[0] for r in results], [r[1] for r in results], [r[2] for r in results]
 
@@ -221,7 +222,7 @@ class SAM2ImagePredictor:
         Raises:
             InputError: no picture was set.
         """
-        features, _ = self._features_of(0)
+        self._features_of(0)
         assert self._features is not None
         embedding = self._features.embedding_bchw
         if self.model.config.directly_add_no_mem_embed:

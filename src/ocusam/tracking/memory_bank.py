@@ -149,7 +149,10 @@ class MemoryBank:
         device: torch.device | None = None,
     ) -> MemorySelection:
         """The memories of `plan` as tensors, on `device` (None: where they are)."""
-        plan = self.plan(frame_idx, reverse=reverse, num_frames=num_frames)
+        return self.load(self.plan(frame_idx, reverse=reverse, num_frames=num_frames), device)
+
+    def load(self, plan: MemoryPlan, device: torch.device | None = None) -> MemorySelection:
+        """The tensors of a plan, on `device` (None: where they are)."""
         maps = []
         for t, row in plan.maps:
             entry = self.get(t)

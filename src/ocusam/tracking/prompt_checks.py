@@ -51,9 +51,7 @@ def make_points(
     corners = make_boxes(box, size, image_size, normalize_coords=normalize_coords)
     for prompt in (clicks, corners):
         if prompt is not None and len(prompt.labels_bn) != 1:
-            raise PromptError(
-                f"Prompts for {len(prompt.labels_bn)} objects in one call; give those of one object."
-            )
+            raise PromptError(f"Prompts for {len(prompt.labels_bn)} objects in one call; give one object's.")
     if corners is None:
         if clicks is None:
             raise PromptError("Give at least one point with its label, or a box.")
@@ -83,13 +81,13 @@ def make_point_batch(
         marks = marks.reshape(1, -1)
     if coords.ndim != 3 or coords.shape[2] != 2 or coords.shape[:2] != marks.shape or not coords.size:
         raise PromptError(
-            f"Points have shape {coords.shape} and labels {marks.shape}: give points (N, 2) and labels (N,) with "
-            "N at least 1."
+            f"Points have shape {coords.shape} and labels {marks.shape}: give points (N, 2) and labels "
+            "(N,), N at least 1."
         )
     if not np.isin(marks, (-1, 0, 1, 2, 3)).all():
         raise PromptError(
-            f"Labels {marks.ravel().tolist()}: allowed are 1 (on the object), 0 (off it), 2 and 3 (corners of a "
-            "box) and -1 (padding)."
+            f"Labels {marks.ravel().tolist()}: allowed are 1 (on the object), 0 (off it), 2 and 3 "
+            "(corners of a box) and -1 (padding)."
         )
     _check_inside(coords[marks != -1], size, "point", normalize_coords)
     return _prompt(coords, marks, size, image_size, normalize_coords)
@@ -111,9 +109,7 @@ def make_boxes(
     corners = corners.reshape(-1, 2, 2)
     for low, high in corners:
         if not (high > low).all():
-            raise PromptError(
-                f"The box {[*low.tolist(), *high.tolist()]} is empty: a box has x0 < x1 and y0 < y1."
-            )
+            raise PromptError(f"The box {[*low.tolist(), *high.tolist()]} is empty: x0 < x1 and y0 < y1.")
     _check_inside(corners.reshape(-1, 2), size, "box corner", normalize_coords)
     labels = np.tile(np.array(BOX_LABELS), (len(corners), 1))
     return _prompt(corners, labels, size, image_size, normalize_coords)
@@ -143,8 +139,8 @@ def make_mask(mask: Any, size: tuple[int, int], image_size: int) -> Tensor:
         raise PromptError(f"A mask has two dimensions (height, width), got shape {tuple(array.shape)}.")
     if tuple(array.shape) != size:
         raise PromptError(
-            f"The mask has size {tuple(array.shape)} (height, width), but the picture has {size}; give it at the "
-            "picture's size."
+            f"The mask has size {tuple(array.shape)} (height, width), but the picture has {size}; "
+            "give it at the picture's size."
         )
     values = (array != 0).float()[None, None]
     if size == (image_size, image_size):
@@ -174,6 +170,6 @@ def _check_inside(coords: FloatArray, size: tuple[int, int], what: str, normaliz
     for x, y in coords.tolist():
         if not (0 <= x <= width and 0 <= y <= height):
             raise PromptError(
-                f"The {what} ({x:g}, {y:g}) lies outside the picture, which is {size[1]} x {size[0]} px (width x "
-                f"height): allowed are 0 <= x <= {width} and 0 <= y <= {height}."
+                f"The {what} ({x:g}, {y:g}) lies outside the picture, which is {size[1]} x {size[0]} px "
+                f"(width x height): allowed are 0 <= x <= {width} and 0 <= y <= {height}."
             )

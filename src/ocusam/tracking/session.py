@@ -21,7 +21,8 @@ from ocusam.tracking.memory_bank import MemoryBank, MemoryEntry
 from ocusam.video.frames import picture_to_input
 from ocusam.video.source import EndOfVideo, Frame, VideoSource
 
-# Pictures and features that stay at hand: prompts of several objects fall on one frame, and propagation starts there.
+# Pictures and features that stay at hand: prompts of several objects fall on one frame, and tracking starts
+# there.
 CACHED_FRAMES = 3
 
 

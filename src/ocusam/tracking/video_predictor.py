@@ -21,30 +21,20 @@ What it does not know: files of weights, crops, names of objects, what the masks
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Iterator
-from dataclasses import replace
+from collections.abc import Hashable, Iterator
 from typing import Any
 
-import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ocusam.core.errors import InputError, PromptError
-from ocusam.model.sam2 import NO_OBJECT_LOGIT, SAM2, ImageFeatures, MemorySelection, PointPrompt, StepOutput
-from ocusam.tracking.memory_bank import MemoryEntry
+from ocusam.model.sam2 import SAM2, PointPrompt
+from ocusam.tracking.engine import TrackingEngine
 from ocusam.tracking.outputs import FrameOutput
-from ocusam.tracking.postprocess import fill_holes
 from ocusam.tracking.prompt_checks import join_points, make_mask, make_points
 from ocusam.tracking.session import ObjectTrack, VideoSession
 from ocusam.video.reader import open_video
 from ocusam.video.source import EndOfVideo
-
-# Logits that go back in as a mask prompt are kept within this range, as in training.
-_PROMPT_LOGIT_LIMIT = 32.0
-# Memory tokens of this many objects fit beside each other; more go through in turns.
-_OBJECTS_AT_ONCE = 8
 
 
 class SAM2VideoPredictor:
@@ -71,11 +61,22 @@ class SAM2VideoPredictor:
         memory_window: int | None = 32,
     ) -> None:
         self.model = model
-        self.fill_hole_area = fill_hole_area
-        self.non_overlap_masks = non_overlap_masks
+        self._engine = TrackingEngine(
+            model, fill_hole_area=fill_hole_area, non_overlap_masks=non_overlap_masks
+        )
         self.clear_non_cond_mem_around_input = clear_non_cond_mem_around_input
         self.add_all_frames_to_correct_as_cond = add_all_frames_to_correct_as_cond
         self.memory_window = memory_window
+
+    @property
+    def fill_hole_area(self) -> int:
+        """Largest hole that is filled, in low-res pixels."""
+        return self._engine.fill_hole_area
+
+    @property
+    def non_overlap_masks(self) -> bool:
+        """Whether each pixel of an output goes to one object at most."""
+        return self._engine.non_overlap_masks
 
     @property
     def device(self) -> torch.device:
@@ -178,8 +179,8 @@ class SAM2VideoPredictor:
         """
         if box is not None and not clear_old_points:
             raise PromptError(
-                "A box together with clear_old_points=False is not possible: the network wants a box before all "
-                "points. Give the box first, or all points again together with it."
+                "A box together with clear_old_points=False is not possible: the network wants a box "
+                "before all points. Give the box first, or all points again together with it."
             )
         inference_state.check_frame(frame_idx)
         new = make_points(
@@ -191,19 +192,7 @@ class SAM2VideoPredictor:
         track.points[frame_idx] = prompt
         track.mask_frames.discard(frame_idx)
 
-        earlier = track.answer(frame_idx)
-        previous = None
-        if earlier is not None and earlier.low_res_logits_b1hw is not None:
-            previous = earlier.low_res_logits_b1hw.to(self.device)
-            previous = previous.clamp(-_PROMPT_LOGIT_LIMIT, _PROMPT_LOGIT_LIMIT)
-        self._answer_prompt(
-            inference_state,
-            track,
-            frame_idx,
-            lambda features, memory: self.model.track_step(
-                features, points=prompt, previous_logits_b1hw=previous, memory=memory
-            ),
-        )
+        self._answer(inference_state, track, frame_idx, points=prompt)
         output = self.frame_output(inference_state, frame_idx)
         return frame_idx, output.obj_ids, output.logits
 
@@ -231,14 +220,7 @@ class SAM2VideoPredictor:
         track = inference_state.object(obj_id)
         track.mask_frames.add(frame_idx)
         track.points.pop(frame_idx, None)
-        self._answer_prompt(
-            inference_state,
-            track,
-            frame_idx,
-            lambda features, memory: self.model.track_step(
-                features, mask_inputs_b1hw=mask_inputs, memory=memory
-            ),
-        )
+        self._answer(inference_state, track, frame_idx, mask=mask_inputs)
         output = self.frame_output(inference_state, frame_idx)
         return frame_idx, output.obj_ids, output.logits
 
@@ -264,22 +246,27 @@ class SAM2VideoPredictor:
         output = self.frame_output(inference_state, frame_idx)
         return frame_idx, output.obj_ids, output.logits
 
-    def _answer_prompt(
+    def _answer(
         self,
         state: VideoSession,
         track: ObjectTrack,
         frame_idx: int,
-        step: Callable[[ImageFeatures, MemorySelection | None], StepOutput],
+        *,
+        points: PointPrompt | None = None,
+        mask: Tensor | None = None,
     ) -> None:
+        """Put the answer to a prompt among the pending ones; the first on an untracked frame is
+        conditioning."""
         direction = track.tracked.direction(frame_idx)
         first = direction is None or not track.bank.conditioning
-        memory = None
-        if not first:
-            memory = track.bank.select(
-                frame_idx, reverse=bool(direction), num_frames=state.num_frames, device=self.device
-            )
-        output = step(state.features(frame_idx), memory)
-        entry = self._entry(output).to(state.storage)
+        entry = self._engine.answer_prompt(
+            state,
+            track,
+            frame_idx,
+            points=points,
+            mask_inputs_b1hw=mask,
+            reverse=None if first else direction,
+        )
         track.pending[frame_idx] = (entry, first or self.add_all_frames_to_correct_as_cond)
 
     # ---- propagation ---------------------------------------------------------------------------------------
@@ -330,18 +317,16 @@ class SAM2VideoPredictor:
             except EndOfVideo:
                 return
             tracks = list(inference_state.objects.values())
-            self._track(
-                [t for t in tracks if frame_idx not in t.bank.conditioning],
-                inference_state,
-                frame_idx,
-                reverse,
-            )
+            unanswered = [t for t in tracks if frame_idx not in t.bank.conditioning]
+            self._engine.track(inference_state, unanswered, frame_idx, reverse=reverse)
             for track in tracks:
                 if self.clear_non_cond_mem_around_input and frame_idx in track.bank.conditioning:
                     track.bank.forget_around(frame_idx)
                 track.tracked.add(frame_idx, reverse)
                 track.bank.trim(frame_idx)
-            yield self._output(inference_state, frame_idx, {t.obj_id: t.bank.get(frame_idx) for t in tracks})
+            yield self._engine.output(
+                inference_state, frame_idx, {t.obj_id: t.bank.get(frame_idx) for t in tracks}
+            )
 
     @torch.inference_mode()
     def propagate_in_video_preflight(self, inference_state: VideoSession) -> None:
@@ -354,57 +339,25 @@ class SAM2VideoPredictor:
             raise PromptError(
                 "There is nothing to follow yet: add a point, a box or a mask for an object first."
             )
-        for track in inference_state.objects.values():
-            # Refined frames first, so that a conditioning memory of the same frame takes their place.
-            for frame_idx, (entry, conditioning) in sorted(
-                track.pending.items(), key=lambda item: item[1][1]
-            ):
-                entry = self._with_map(inference_state, frame_idx, entry)
-                track.bank.add(frame_idx, entry, conditioning=conditioning)
-                if self.clear_non_cond_mem_around_input:
-                    track.bank.forget_around(frame_idx)
-            track.pending.clear()
-            if not track.bank.conditioning:
+        for track in inference_state.objects.values():  # all, before anything changes
+            if not track.bank.conditioning and not track.pending:
                 raise PromptError(
-                    f"Object {track.obj_id!r} has no prompts: add a point, a box or a mask for it, or remove it."
+                    f"Object {track.obj_id!r} has no prompts: add a point, a box or a mask, or remove it."
                 )
+        for track in inference_state.objects.values():
+            self._take_over(inference_state, track)
 
-    def _with_map(self, state: VideoSession, frame_idx: int, entry: MemoryEntry) -> MemoryEntry:
-        """Encode a prompted frame from its hole-filled mask."""
-        assert entry.low_res_logits_b1hw is not None
-        square = (self.image_size, self.image_size)
-        high = F.interpolate(
-            entry.low_res_logits_b1hw.to(self.device), size=square, mode="bilinear", align_corners=False
-        )
-        memory = self.model.encode_memory(
-            state.features(frame_idx), high, entry.object_score_b1.to(self.device), from_prompt=True
-        )
-        return replace(entry, map_bdhw=memory.to(state.storage))
-
-    def _track(
-        self, tracks: Iterable[ObjectTrack], state: VideoSession, frame_idx: int, reverse: bool
-    ) -> None:
-        """Track objects on a frame; those that attend to memories of the same ages go together."""
-        groups: dict[Any, list[tuple[ObjectTrack, MemorySelection]]] = defaultdict(list)
-        for track in tracks:
-            plan = track.bank.plan(frame_idx, reverse=reverse, num_frames=state.num_frames)
-            memory = track.bank.select(
-                frame_idx, reverse=reverse, num_frames=state.num_frames, device=self.device
-            )
-            groups[plan.key].append((track, memory))
-        # That option compares the objects of a batch; the published predictor tracks them one by one.
-        at_once = 1 if self.model.config.non_overlap_masks_for_mem_enc else _OBJECTS_AT_ONCE
-        for group in groups.values():
-            for start in range(0, len(group), at_once):
-                part = group[start : start + at_once]
-                features = state.features(frame_idx).expand(len(part))
-                output = self.model.track_step(features, memory=_stack([memory for _, memory in part]))
-                maps = self.model.encode_memory(
-                    features, output.high_res_logits_b1hw, output.object_score_b1, from_prompt=False
-                )
-                for row, (track, _) in enumerate(part):
-                    entry = replace(self._entry(output, row), map_bdhw=maps[row : row + 1].clone())
-                    track.bank.add(frame_idx, entry.to(state.storage), conditioning=False)
+    def _take_over(self, state: VideoSession, track: ObjectTrack) -> None:
+        waiting = list(track.pending.items())
+        # An object whose first prompt was cleared has refinements only: they are all that is known of it.
+        alone = not track.bank.conditioning and not any(conditioning for _, (_, conditioning) in waiting)
+        # Refined frames first, so that a conditioning memory of the same frame takes their place.
+        for frame_idx, (entry, conditioning) in sorted(waiting, key=lambda item: item[1][1]):
+            entry = self._engine.encode_prompted(state, frame_idx, entry)
+            track.bank.add(frame_idx, entry, conditioning=conditioning or alone)
+            if self.clear_non_cond_mem_around_input:
+                track.bank.forget_around(frame_idx)
+        track.pending.clear()
 
     # ---- answers -------------------------------------------------------------------------------------------
 
@@ -412,56 +365,9 @@ class SAM2VideoPredictor:
     def frame_output(self, inference_state: VideoSession, frame_idx: int) -> FrameOutput:
         """Return the newest answers for a frame, of all objects."""
         tracks = inference_state.objects.values()
-        return self._output(inference_state, frame_idx, {t.obj_id: t.answer(frame_idx) for t in tracks})
-
-    def _output(
-        self, state: VideoSession, frame_idx: int, answers: dict[Hashable, MemoryEntry | None]
-    ) -> FrameOutput:
-        frame = state.frame(frame_idx)
-        side = self.model.config.low_res_size
-        absent = torch.full((1, 1, side, side), NO_OBJECT_LOGIT, device=self.device)
-        logits, ious, scores = [], [], []
-        for entry in answers.values():
-            mask = None if entry is None else entry.low_res_logits_b1hw
-            logits.append(absent if mask is None else mask.to(self.device))
-            ious.append(float(entry.iou_b[0]) if entry is not None else float("nan"))
-            scores.append(float(entry.object_score_b1[0, 0]) if entry is not None else float("nan"))
-        return FrameOutput(
-            frame_idx,
-            frame.timestamp_ns,
-            list(answers),
-            torch.cat(logits) if logits else absent[:0],
-            np.array(ious, dtype=np.float32),
-            np.array(scores, dtype=np.float32),
-            frame.image,
-            self.non_overlap_masks,
+        return self._engine.output(
+            inference_state, frame_idx, {t.obj_id: t.answer(frame_idx) for t in tracks}
         )
-
-    def _entry(self, output: StepOutput, row: int = 0) -> MemoryEntry:
-        """One object's part of the network's answer, without the memory map. Copies: a slice would keep the
-        whole
-        batch alive."""
-        rows = slice(row, row + 1)
-        return MemoryEntry(
-            fill_holes(output.low_res_logits_b1hw[rows].clone(), self.fill_hole_area),
-            output.pointer_bc[rows].clone(),
-            output.object_score_b1[rows].clone(),
-            output.iou_b[rows].clone(),
-        )
-
-
-def _stack(selections: list[MemorySelection]) -> MemorySelection:
-    """Join selections of equal plans along the batch."""
-    if len(selections) == 1:
-        return selections[0]
-    maps = [
-        (torch.cat([s.maps[i][0] for s in selections]), row) for i, (_, row) in enumerate(selections[0].maps)
-    ]
-    pointers = [
-        (torch.cat([s.pointers[i][0] for s in selections]), time)
-        for i, (_, time) in enumerate(selections[0].pointers)
-    ]
-    return MemorySelection(maps, pointers)
 
 
 def _frame_order(start: int, num_frames: int | None, limit: int | None, reverse: bool) -> Iterator[int]:

@@ -21,19 +21,19 @@ class AugmentConfig:
     """How much is changed; probabilities, and ranges in the units named."""
 
     flip: float = 0.5
-    affine: float = 0.7
+    affine: float = 0.4
     rotate_deg: float = 20.0
     zoom: tuple[float, float] = (0.75, 1.6)
-    squash: float = 0.25
+    squash: float = 0.15
     """Probability that width and height are scaled apart, up to 2:1, as a non-square source squashed into the
     network's square input is."""
-    tone: float = 0.6
-    invert: float = 0.02
-    blur: float = 0.25
-    coarse: float = 0.25
-    noise: float = 0.5
-    cutout: float = 0.1
-    jpeg: float = 0.25
+    tone: float = 0.3
+    invert: float = 0.01
+    blur: float = 0.1
+    coarse: float = 0.15
+    noise: float = 0.2
+    cutout: float = 0.05
+    jpeg: float = 0.1
 
 
 def _warp(stack: U8, matrix: NDArray[np.float32], border: int) -> U8:

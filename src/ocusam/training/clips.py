@@ -206,24 +206,31 @@ def _beside(rng: np.random.Generator, coverage: U8) -> tuple[float, float]:
 
 
 class BatchMaker(Dataset[Batch]):
-    """`maker[step]` is the batch of that step, whatever was asked for before."""
+    """`maker[step]` is the batch of that step, whatever was asked for before.
 
-    def __init__(self, config: ClipConfig, seed: int, renderer: Renderer = rendered_eye) -> None:
+    Args:
+        share: (rank, ranks): make only every `ranks`-th picture of each batch, from `rank` on.
+    """
+
+    def __init__(
+        self, config: ClipConfig, seed: int, renderer: Renderer = rendered_eye, share: tuple[int, int] = (0, 1)
+    ) -> None:
         self.config = config
+        self.pictures = range(share[0], config.pictures, share[1])
         self.seed = seed
         self.renderer = renderer
-        self._block: tuple[int, list[tuple[U8, dict[str, U8]]]] | None = None
+        self._block: tuple[int, dict[int, tuple[U8, dict[str, U8]]]] | None = None
 
     def __getitem__(self, step: int) -> Batch:
         config = self.config
         rng = _generator(self.seed, 1, step)
         prompt = str(rng.choice(PROMPTS, p=np.array(config.prompt_shares) / sum(config.prompt_shares)))
-        scenes = [self._frames_of(step, i) for i in range(config.pictures)]
+        scenes = [self._frames_of(step, i) for i in self.pictures]
         rows = []
-        for i, scene in enumerate(scenes):
+        for number, (i, scene) in enumerate(zip(self.pictures, scenes, strict=True)):
             own = _generator(self.seed, 2, step, i)
             if own.random() < config.two_eyes and len(scenes) > 1:
-                scene = _side_by_side(own, scene, scenes[(i + 1) % len(scenes)])
+                scene = _side_by_side(own, scene, scenes[(number + 1) % len(scenes)])
             rows.append(self._row(own, scene, prompt))
         pictures, truth, area, kind, points, labels = (np.stack(part) for part in zip(*rows, strict=True))
         return Batch(
@@ -245,11 +252,11 @@ class BatchMaker(Dataset[Batch]):
             return _scene(pictures, coverage)
         block, offset = divmod(step, config.group)
         if self._block is None or self._block[0] != block:
-            eyes = []
-            for i in range(config.pictures):
+            eyes = {}
+            for i in self.pictures:
                 rng = _generator(self.seed, 3, block, i)
                 fps = float(np.exp(rng.uniform(np.log(0.5), np.log(8))))
-                eyes.append(self.renderer(int(rng.integers(2**31)), config.group, fps, config.size))
+                eyes[i] = self.renderer(int(rng.integers(2**31)), config.group, fps, config.size)
             self._block = (block, eyes)
         pictures, coverage = self._block[1][index]
         own = slice(offset, offset + 1)

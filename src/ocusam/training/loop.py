@@ -23,7 +23,7 @@ from ocusam.core.errors import WeightsError
 from ocusam.model.config import get_config
 from ocusam.model.sam2 import SAM2
 from ocusam.training.clips import KINDS, Batch, BatchMaker, ClipConfig, Renderer, batches, rendered_eye
-from ocusam.training.optim import MovingAverage, OptimConfig, Optimiser, initialise, learning_rate
+from ocusam.training.optim import MovingAverage, OptimConfig, Optimiser, Ranks, learning_rate, point_at_clicks
 from ocusam.training.passes import PassResult, clip_pass, picture_pass
 from ocusam.training.scores import HELD_OUT_SEED, score
 from ocusam.weights.checkpoint import check_fits, load_state, save_state
@@ -63,6 +63,9 @@ class Trainer:
         renderer: where pictures come from.
         say: takes the lines of progress.
         record: text values stored beside exported weights.
+        ranks: with several processes each computes its share of a batch and gradients are averaged; the first one
+            writes and speaks. On a CPU, one process of one thread per core beats one process of several threads by
+            far when the cores are also used by others.
     """
 
     def __init__(
@@ -74,17 +77,22 @@ class Trainer:
         renderer: Renderer = rendered_eye,
         say: Callable[[str], None] = print,
         record: dict[str, str] | None = None,
+        ranks: Ranks | None = None,
     ) -> None:
+        self.ranks = ranks or Ranks()
+        self._used = 0.0
         self.config = config
         self.out_dir = out_dir
         self.say = say
         self.record = record or {}
         self.renderer = renderer
         out_dir.mkdir(parents=True, exist_ok=True)
-        torch.manual_seed(config.seed)  # the prompt encoder's random frequencies are drawn when it is built
-        self.model = SAM2(get_config(config.model)).train()
-        initialise(self.model, config.seed)
-        if weights is not None:
+        torch.manual_seed(config.seed)  # initial weights are PyTorch's own scheme
+        # Weights do not depend on the input size, so a stage may train on small pictures, the next on large.
+        self.model = SAM2(get_config(config.model, image_size=config.clips.size)).train()
+        if weights is None:
+            point_at_clicks(self.model)
+        else:
             state = load_state(weights)
             check_fits(self.model.state_dict(), state, source=str(weights))
             self.model.load_state_dict(state)
@@ -161,7 +169,8 @@ class Trainer:
     def run(self) -> None:
         """Train until the steps or the minutes are used up, then save and export."""
         config = self.config
-        maker = BatchMaker(config.clips, config.seed, self.renderer)
+        maker = BatchMaker(config.clips, config.seed, self.renderer, (self.ranks.index, self.ranks.count))
+        self._used = self._progress()
         began, before = time.monotonic(), self.seconds
         saved = exported = began
         logged_step = self.step
@@ -171,6 +180,10 @@ class Trainer:
             now = time.monotonic()
             self.seconds = before + now - began
             self._add_up(result, norm)
+            if self.ranks.index:
+                if self._used >= 1:
+                    return
+                continue
             if self.step % config.log_every == 0:
                 self._log((now - logged) / (self.step - logged_step), rate)
                 logged, logged_step = now, self.step
@@ -182,8 +195,10 @@ class Trainer:
             if now - exported > 60 * config.export_minutes:
                 self.export(self.out_dir / "latest.safetensors")
                 exported = now
-            if self._progress() >= 1:
+            if self._used >= 1:
                 break
+        if self.ranks.index:
+            return
         self.save()
         self.export(self.out_dir / "latest.safetensors")
         self._score()
@@ -207,7 +222,9 @@ class Trainer:
             frame = int(rng.integers(1, frames)) if corrected else None
             result = clip_pass(self.model, batch, corrected_frame=frame, rng=rng, half=config.half)
         result.terms.total.backward()  # type: ignore[no-untyped-call]
-        rate = learning_rate(config.optim, self.step, self._progress())
+        # One clock for all processes: the share used up travels with the gradients.
+        self._used = self.optimiser.average_over(self.ranks, 0.0 if self.ranks.index else self._progress())
+        rate = learning_rate(config.optim, self.step, self._used)
         norm = self.optimiser.step(rate)
         self.average.update(self.model, self.step)
         self.step += 1

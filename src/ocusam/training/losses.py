@@ -1,7 +1,7 @@
 """The four losses of SAM 2: focal and dice on the mask, L1 on the predicted IoU, cross-entropy on presence.
 
 Weights 20 : 1 : 1 : 1 as published (Ravi et al. 2024, arXiv 2408.00714, appendix D.2.1). Of several candidate
-masks only the best one is supervised, while every candidate's IoU prediction is. An absent object has neither a
+masks the best one is supervised in full, and every candidate's IoU prediction. An absent object has neither a
 mask nor an IoU loss. Everything is computed in float32.
 
 Notable choices, where we differ from the paper and why:
@@ -10,6 +10,8 @@ Notable choices, where we differ from the paper and why:
   a half-covered cell, so the forms here are those whose minimum lies at the soft label: the quality focal loss
   |t-p|^2 BCE (Li et al. 2020, arXiv 2006.04388) and the dice loss with squared denominator (Milletari et al. 2016,
   arXiv 1606.04797). For hard labels the first is the usual focal loss.
+- The other candidates are supervised too, with a smaller weight: our clicks are never ambiguous, and where only
+  the best of three counts, the network offers pupil, iris and sclera at once instead of listening to the click.
 - Every object carries a weight, so that the many tiny or nearly hidden ones do not drown the rest.
 
 Shape suffixes: b object, m candidate mask, h/w mask grid.
@@ -27,8 +29,14 @@ FOCAL_WEIGHT = 20.0
 DICE_WEIGHT = 1.0
 IOU_WEIGHT = 1.0
 PRESENCE_WEIGHT = 1.0
-FOCAL_ALPHA = 0.25
-"""Share of the focal loss given to covered cells; the rest goes to the background (arXiv 1708.02002)."""
+OTHER_CANDIDATES_WEIGHT = 0.3
+"""Weight of the mean mask loss of the candidates that are not the best."""
+FOCAL_AREA_SHARE = 0.05
+"""The focal loss of an object that covers this share of the picture is the published mean over all cells; that of a
+smaller one is taken over twenty times its own area instead. With the plain mean a small object's focal loss is next
+to nothing, and a network trained from scratch settles on empty masks, where the dice loss has no slope either."""
+LEAST_AREA_SHARE = 0.002
+"""Objects smaller than this share of the picture count as this large."""
 
 
 @dataclass
@@ -67,12 +75,18 @@ class LossTerms:
 
 
 def soft_focal_loss(logits: Tensor, truth: Tensor) -> Tensor:
-    """Mean over the last two axes of alpha |t-p|^2 BCE(p, t); shapes (..., H, W) -> (...)."""
+    """Sum over the last two axes of |t-p|^2 BCE(p, t), by the object's own area; shapes (..., H, W) -> (...).
+
+    Covered cells and background weigh the same: the usual smaller weight of covered cells (alpha = .25) would draw
+    every doubtful edge inwards.
+    """
     logits = logits.float()
     cross_entropy = F.softplus(logits) - logits * truth  # stable, and the truth may broadcast over candidates
     distance = (torch.sigmoid(logits) - truth) ** 2
-    alpha = FOCAL_ALPHA * truth + (1 - FOCAL_ALPHA) * (1 - truth)
-    return (alpha * distance * cross_entropy).mean((-2, -1))
+    cells = truth.shape[-2] * truth.shape[-1]
+    area = truth.sum((-2, -1)) / FOCAL_AREA_SHARE
+    over = area.clamp(LEAST_AREA_SHARE / FOCAL_AREA_SHARE * cells, cells)
+    return 0.5 * (distance * cross_entropy).sum((-2, -1)) / over
 
 
 def soft_dice_loss(logits: Tensor, truth: Tensor) -> Tensor:
@@ -100,6 +114,13 @@ def on_grid(logits_bmhw: Tensor, size: int) -> Tensor:
     return F.interpolate(logits_bmhw, size=(size, size), mode="bilinear", align_corners=False)
 
 
+def _candidate_weights(cost_bm: Tensor) -> Tensor:
+    """1 for the cheapest candidate of each object; the others share `OTHER_CANDIDATES_WEIGHT`."""
+    candidates = cost_bm.shape[1]
+    weights = torch.full_like(cost_bm, OTHER_CANDIDATES_WEIGHT / max(1, candidates - 1))
+    return weights.scatter(1, cost_bm.argmin(1, keepdim=True), 1.0)
+
+
 def sam2_loss(
     candidates_bmhw: Tensor,
     predicted_iou_bm: Tensor,
@@ -125,24 +146,18 @@ def sam2_loss(
     count = truth_bhw.shape[0]
     truth_b1hw = truth_bhw[:, None].float()
     mask_weight_b = weight_b.float() * present_b.float()
-    with torch.no_grad():
-        fine_bmhw = on_grid(candidates_bmhw.detach(), size)
-        real_iou_bm = mask_iou(fine_bmhw, truth_b1hw)
-        if candidates_bmhw.shape[1] > 1:
-            cost_bm = FOCAL_WEIGHT * soft_focal_loss(fine_bmhw, truth_b1hw) + soft_dice_loss(fine_bmhw, truth_b1hw)
-            best_b = cost_bm.argmin(1)
-        else:
-            best_b = torch.zeros(count, dtype=torch.long, device=truth_bhw.device)
-        own_choice_b = predicted_iou_bm.detach().float().argmax(1)
-    rows = torch.arange(count, device=truth_bhw.device)
-    best_bhw = on_grid(candidates_bmhw[rows, best_b][:, None], size)[:, 0]
-    focal = (soft_focal_loss(best_bhw, truth_b1hw[:, 0]) * mask_weight_b).sum() / count
-    dice = (soft_dice_loss(best_bhw, truth_b1hw[:, 0]) * mask_weight_b).sum() / count
+    logits_bmgg = on_grid(candidates_bmhw, size)
+    real_iou_bm = mask_iou(logits_bmgg, truth_b1hw)
+    own_choice_b = predicted_iou_bm.detach().float().argmax(1)
+    focal_bm, dice_bm = soft_focal_loss(logits_bmgg, truth_b1hw), soft_dice_loss(logits_bmgg, truth_b1hw)
+    share_bm = _candidate_weights(FOCAL_WEIGHT * focal_bm.detach() + DICE_WEIGHT * dice_bm.detach())
+    focal = ((focal_bm * share_bm).sum(1) * mask_weight_b).sum() / count
+    dice = ((dice_bm * share_bm).sum(1) * mask_weight_b).sum() / count
     iou_error_b = (predicted_iou_bm.float() - real_iou_bm).abs().mean(1)
     iou = (iou_error_b * mask_weight_b).sum() / count
     presence = F.binary_cross_entropy_with_logits(object_score_b1.float().flatten(), present_b.float())
     total = FOCAL_WEIGHT * focal + DICE_WEIGHT * dice + IOU_WEIGHT * iou + PRESENCE_WEIGHT * presence
-    return LossTerms(total, focal, dice, iou, presence, real_iou_bm[rows, own_choice_b])
+    return LossTerms(total, focal, dice, iou, presence, real_iou_bm.gather(1, own_choice_b[:, None])[:, 0])
 
 
 def object_weight(area_px: Tensor, full_weight_area_px: float = 200.0, least: float = 0.15) -> Tensor:

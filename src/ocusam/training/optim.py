@@ -1,8 +1,10 @@
-"""Initial weights, the optimiser, the learning-rate schedule and the moving average of the weights.
+"""The optimiser, the learning-rate schedule and the moving average of the weights.
 
-Hidden matrices are updated by Muon (momentum, then orthogonalised; Jordan et al. 2024), everything else (embeddings,
-norms, biases, convolutions, output layers) by AdamW. Muon's step is scaled to AdamW's root mean square
-(Liu et al. 2025, arXiv 2502.16982), so one learning rate and one weight decay serve both.
+AdamW, as published. As an option hidden matrices are updated by Muon (momentum, then orthogonalised; Jordan et al.
+2024), scaled to AdamW's root mean square (Liu et al. 2025, arXiv 2502.16982). In a short trial on four pictures
+AdamW at 1e-3 learned much faster than Muon at 1.5e-3; higher rates for Muon are untried.
+Weights start as PyTorch draws them: a normal of sigma .02, usual for wide transformers, is several times too small
+for layers of 48 to 192 channels, and the mask heads then hardly start to learn (seen in the same trial).
 It knows nothing of losses or data.
 """
 
@@ -16,40 +18,57 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ocusam.model.sam2 import SAM2
+
+
+LARGEST_MUON_SIDE = 256
+"""Matrices whose shorter side is longer than this go to AdamW: orthogonalising costs the cube of that side, which on
+a CPU would be a large share of a step for the few matrices of the coarsest stage."""
+
 
 @dataclass(frozen=True)
 class OptimConfig:
     """How weights move. `lr` is the peak rate."""
 
     lr: float = 1e-3
-    final_lr_share: float = 0.02
+    final_lr_share: float = 0.05
     warmup_steps: int = 100
     weight_decay: float = 0.05
     clip_norm: float = 1.0
-    ema_decay: float = 0.998
-    muon: bool = True
+    ema_decay: float = 0.997
+    muon: bool = False
     encoder_lr_share: float = 1.0
     """Learning rate of the image encoder as a share of `lr`; 0 freezes it."""
 
 
-def initialise(model: nn.Module, seed: int) -> None:
-    """Draw fresh weights: linear layers and learned tables from a truncated normal of sigma .02, biases zero.
+def point_at_clicks(model: SAM2, strength: float = 1.5) -> None:
+    """Let the mask decoder's attention start with what it would otherwise have to discover: equal places belong together.
 
-    Embeddings (prompt labels, mask tokens) have sigma 1, as large as the positions they are added to.
-    Convolutions keep PyTorch's own scheme, drawn anew from the seed. The last layers of the heads follow the rest.
+    A click token carries the encoded position of the click, image tokens carry theirs. Here the query and key
+    projections of the cross-attention start equal and pick out the position's sine and cosine pairs, a few
+    frequencies per head, so that the click token looks at the picture around the click and the picture around the
+    click looks at the click token. Self-attention between tokens starts with equal projections, so that each token
+    mainly keeps itself (the first one has no residual). The idea of starting from the structure that training
+    arrives at is that of "mimetic initialization" (Trockman and Kolter 2023, arXiv 2305.09828). In one trial on
+    rendered eyes (96 px, 300 steps) masks began to appear after 220 steps; without it they did not.
     """
-    generator = torch.Generator().manual_seed(seed)
-    for module in model.modules():
-        if isinstance(module, nn.Linear):
-            nn.init.trunc_normal_(module.weight, std=0.02, a=-0.06, b=0.06, generator=generator)
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)
-        elif isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
-            nn.init.kaiming_uniform_(module.weight, a=math.sqrt(5), generator=generator)
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)
-        elif isinstance(module, nn.Embedding):
-            nn.init.normal_(module.weight, generator=generator)
+    transformer = model.sam_mask_decoder.transformer
+    crossing = [transformer.final_attn_token_to_image]
+    with torch.no_grad():
+        model.sam_prompt_encoder.no_mask_embed.weight *= 0.1
+        for layer in transformer.layers:
+            crossing += [layer.cross_attn_token_to_image, layer.cross_attn_image_to_token]
+            layer.self_attn.q_proj.weight *= strength
+            layer.self_attn.k_proj.weight.copy_(layer.self_attn.q_proj.weight)
+        for attention in crossing:
+            weight = attention.q_proj.weight
+            inner, channels = weight.shape
+            pairs, frequencies = inner // 2, channels // 2
+            chosen = torch.arange(pairs) * frequencies // pairs
+            weight *= 0.3
+            weight[2 * torch.arange(pairs), chosen] += strength
+            weight[2 * torch.arange(pairs) + 1, chosen + frequencies] += strength
+            attention.k_proj.weight.copy_(weight)
 
 
 def parameter_kinds(model: nn.Module) -> Iterator[tuple[str, nn.Parameter, str]]:
@@ -58,13 +77,21 @@ def parameter_kinds(model: nn.Module) -> Iterator[tuple[str, nn.Parameter, str]]
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
             continue
-        if name in linear and min(parameter.shape) >= 32:
+        if name in linear and 32 <= min(parameter.shape) <= LARGEST_MUON_SIDE:
             kind = "muon"
         elif parameter.ndim >= 2 and name.endswith(".weight"):
             kind = "decay"
         else:
             kind = "plain"
         yield name, parameter, kind
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """Which of how many cooperating processes this is; each trains on its share of every batch."""
+
+    index: int = 0
+    count: int = 1
 
 
 class Optimiser:
@@ -92,6 +119,20 @@ class Optimiser:
         self.optimisers: list[torch.optim.Optimizer] = [torch.optim.AdamW(adam, betas=(0.9, 0.98), fused=True)]
         if muon:
             self.optimisers.append(torch.optim.Muon(muon, momentum=0.95, adjust_lr_fn="match_rms_adamw"))
+
+    def average_over(self, ranks: Ranks, extra: float) -> float:
+        """Average gradients over all processes; returns the sum of `extra` over them, carried along."""
+        if ranks.count == 1:
+            return extra
+        gradients = [p.grad for p in self.parameters if p.grad is not None]
+        flat = torch.cat([g.flatten() for g in gradients] + [torch.tensor([extra * ranks.count])])
+        torch.distributed.all_reduce(flat)
+        flat /= ranks.count
+        start = 0
+        for gradient in gradients:
+            gradient.copy_(flat[start : start + gradient.numel()].view_as(gradient))
+            start += gradient.numel()
+        return float(flat[-1])
 
     def step(self, rate: float) -> float:
         """Clip, move by the learning rate `rate`, clear gradients; returns the gradient's norm before clipping."""

@@ -34,13 +34,13 @@ class CroppedSource(VideoSource):
     def __init__(self, source: VideoSource, region: tuple[int, int, int, int]) -> None:
         x0, y0, x1, y1 = (int(value) for value in region)
         height, width = source.size
-        if not (0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height):
-            raise InputError(
-                f"The region {tuple(region)} (x0, y0, x1, y1) does not lie in the picture, which is {width} x "
-                f"{height} px (width x height): 0 <= x0 < x1 <= {width}, 0 <= y0 < y1 <= {height}."
-            )
         self.whole = source
         self.region = (x0, y0, x1, y1)
+        if not (0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height):
+            raise InputError(
+                f"The region {self.region} (x0, y0, x1, y1) is not in the picture, which is {width} x "
+                f"{height} px (width x height): 0 <= x0 < x1 <= {width}, 0 <= y0 < y1 <= {height}."
+            )
 
     @property
     def size(self) -> tuple[int, int]:

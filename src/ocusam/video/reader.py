@@ -234,7 +234,7 @@ class FileSource(VideoSource):
         return self._keep(frame_idx, picture, keep)
 
     def _keep(self, frame_idx: int, picture: av.VideoFrame, keep: int) -> Frame:
-        image = picture.to_ndarray(format="rgb24")
+        image: NDArray[np.uint8] = np.asarray(picture.to_ndarray(format="rgb24"), dtype=np.uint8)
         turns = round((picture.rotation or 0) / 90) % 4
         if turns:
             image = np.ascontiguousarray(np.rot90(image, turns))
@@ -274,7 +274,7 @@ class FileSource(VideoSource):
     @property
     def _buffer_frames(self) -> int:
         height, width = self._size
-        return max(2, _BUFFER_BYTES // (height * width * 3))
+        return max(2, int(_BUFFER_BYTES // (height * width * 3)))
 
     # --- the packet index -----------------------------------------------------------------------------------
 
@@ -371,5 +371,5 @@ def open_video(source: Any, *, fps: float | None = None) -> VideoSource:
     if isinstance(source, Iterable):
         return IterableSource(source, fps=fps)
     raise InputError(
-        f"Cannot read a video from {type(source).__name__}: give a path, an array, a list or an iterable of pictures."
+        f"Cannot read a video from {type(source).__name__}: give a path, an array, a list or an iterable."
     )

@@ -294,7 +294,7 @@ class IterableSource(VideoSource):
         oldest = self._recent[0].frame_idx
         if frame_idx < oldest:
             raise InputError(
-                f"Frame {frame_idx} has passed: this video comes from an iterable, and only frames {oldest} to "
+                f"Frame {frame_idx} has passed: the video is an iterable, and only frames {oldest} to "
                 f"{len(self._times) - 1} are kept. Give a file, a folder, a list or an array to go back."
             )
         return self._recent[frame_idx - oldest]

@@ -19,6 +19,7 @@ import os
 import pickle
 import zipfile
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -50,8 +51,8 @@ def load_state(path: str | Path) -> dict[str, Tensor]:
             content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise WeightsError(
-            f"{path} holds more than weights, or is no checkpoint; it was not opened, since such a file can run code "
-            f"({str(error).splitlines()[0]})."
+            f"{path} holds more than weights, or is no checkpoint; it was not opened: it could run code "
+            f"({_first_line(error)})."
         ) from None
     except (
         safetensors.SafetensorError,
@@ -62,7 +63,7 @@ def load_state(path: str | Path) -> dict[str, Tensor]:
         KeyError,
         zipfile.BadZipFile,
     ) as error:
-        raise WeightsError(f"{path} cannot be read as weights: {str(error).splitlines()[0]}") from None
+        raise WeightsError(f"{path} cannot be read as weights: {_first_line(error)}") from None
     for key in ("model", "state_dict"):
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             content = content[key]
@@ -115,7 +116,8 @@ def save_state(
     except OSError as error:
         raise OutputError(f"The weights cannot be written to {path} ({error}).") from None
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
 
 
 def read_metadata(path: str | Path) -> dict[str, str]:
@@ -158,6 +160,10 @@ def check_fits(
         raise WeightsError(
             f"{source} does not fit this network: {shown}{more}. Choose the model it was made for."
         )
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def _as_float32(tensor: Tensor) -> Tensor:

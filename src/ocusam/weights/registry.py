@@ -37,7 +37,7 @@ def require_packaged_weights(name: str) -> Path:
     if path is None:
         have = ", ".join(known for known in PACKAGED if packaged_weights(known)) or "none"
         raise WeightsError(
-            f"No weights for {name!r} come with this installation (there are: {have}); give a checkpoint file."
+            f"No weights for {name!r} come with this installation (there are: {have}); give a weights file."
         )
     return path
 

@@ -12,56 +12,34 @@ clip, since a number does not show what went wrong.
 from __future__ import annotations
 
 import json
+import os
+import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
+import polars as pl
 
-from ocusam.core.errors import InputError
+from ocusam.core.errors import OutputError
 from ocusam.core.masklet import View
 from ocusam.core.prompts import ObjectPrompt
-from ocusam.report.overlay import Drawn, Picture, contact_sheet, draw
+from ocusam.core.version import __version__
+from ocusam.eye.signals import SignalTable
 from ocusam.video.reader import open_video
-from ocusam.workflows.eye import EyeRecording, track_eye
-from ocusam.workflows.follow import Progress
+from ocusam.video.source import VideoSource
+from ocusam.weights.registry import sha256
+from ocusam.workflows.annotations import Clip, choose_clips, read_annotations
+from ocusam.workflows.eye import measure_object, track_eye
+from ocusam.workflows.follow import Progress, follow
+from ocusam.workflows.masklets import MaskletWriter
+from ocusam.workflows.models import open_predictor
+from ocusam.workflows.score_pictures import draw_comparisons
 from ocusam.workflows.scoring import Annotation, Comparison, Score, compare, score
 from ocusam.workflows.settings import RunSettings
+from ocusam.workflows.thinned import ThinnedSource
 from ocusam.workflows.views import plan_views
-
-TRUTH_COLOR = (0, 255, 0)
-FOUND_COLOR = (255, 64, 64)
-
-
-@dataclass(frozen=True)
-class Clip:
-    """One annotated recording: where it is, its first clicks, its truth."""
-
-    name: str
-    path: Path
-    clicks: list[dict[str, Any]]
-    annotations: list[Annotation]
-
-    def prompts(self, objects: Iterable[str]) -> list[ObjectPrompt]:
-        """First clicks on the wanted objects, all eyes."""
-        return [
-            ObjectPrompt(
-                name, int(click["frame_idx"]), np.array([click[name]], dtype=np.float64), np.array([1])
-            )
-            for click in self.clicks
-            for name in objects
-            if click.get(name) is not None
-        ]
-
-    def view_of_eye(self, views: list[View]) -> dict[str, int]:
-        """eye -> index of the view its pupil click lies in."""
-        out = {}
-        for click in self.clicks:
-            x, y = click["pupil"]
-            out[str(click["eye"])] = next((v.index for v in views if v.holds(x, y)), 0)
-        return out
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,48 +79,6 @@ class ClipResult:
         }
 
 
-def read_annotations(path: str | Path) -> list[Clip]:
-    """Clips of an annotations file.
-
-    Raises:
-        InputError: no such file, or not of that form.
-    """
-    path = Path(path)
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        return [
-            Clip(
-                name,
-                path.parent / clip["path"],
-                list(clip["first_click"]),
-                [Annotation.from_dict(entry) for entry in clip["frames"]],
-            )
-            for name, clip in content["clips"].items()
-        ]
-    except FileNotFoundError:
-        raise InputError(f"No such file: {path}.") from None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{path} is not an annotations file ({type(error).__name__}: {error}).") from None
-
-
-def choose_clips(clips: list[Clip], names: Iterable[str] | None) -> list[Clip]:
-    """The named clips, in the file's order; all when None.
-
-    Raises:
-        InputError: an unknown name.
-    """
-    if names is None:
-        return clips
-    wanted = list(names)
-    known = [clip.name for clip in clips]
-    for name in wanted:
-        if name not in known:
-            raise InputError(f"Unknown clip {name!r}; known clips: {', '.join(known)}.")
-    return [clip for clip in clips if clip.name in wanted]
-
-
 def evaluate_clip(
     clip: Clip,
     *,
@@ -152,6 +88,7 @@ def evaluate_clip(
     objects: tuple[str, ...] = ("pupil", "iris"),
     settings: RunSettings | None = None,
     pictures: Path | None = None,
+    every: int = 1,
     progress: Progress | None = None,
 ) -> ClipResult:
     """Track one clip and score it.
@@ -162,88 +99,103 @@ def evaluate_clip(
         objects: which objects are clicked; "pupil" must be among them.
         settings: options of the run.
         pictures: folder for pictures of annotated frames, or None.
+        every: track only every so-manieth frame and the annotated ones (quick; for comparing weights).
         progress: called after every frame.
     """
     settings = settings or RunSettings(masklets=pictures is not None, overlay=False)
+    source, prompts = open_video(clip.path), clip.prompts(objects)
+    views = plan_views(source.size, settings.views)
+    kept = None
+    if every > 1:
+        kept = _kept_frames(clip, source, every)
+        source = ThinnedSource(source, kept)
+        prompts = [replace(p, frame_idx=kept.index(p.frame_idx)) for p in prompts]
     recording = track_eye(
-        clip.path,
-        clip.prompts(objects),
-        model=model,
-        weights=weights,
-        device=device,
-        settings=settings,
-        progress=progress,
+        source, prompts, model=model, weights=weights, device=device, settings=settings, progress=progress
     )
-    with open_video(clip.path) as source:
-        views = plan_views(source.size, settings.views)
-    where = clip.view_of_eye(views)
-    comparisons = {
-        name: compare(clip.annotations, recording.signals, where, name)
-        for name in objects
-        if name in ("pupil", "iris")
-    }
+    signals = recording.signals
+    if kept is not None:
+        signals = signals.with_columns(pl.lit(pl.Series(kept)).gather(pl.col("frame_idx")).alias("frame_idx"))
+    eyes = clip.eyes(views)
+    comparisons = compare_all(clip, signals, eyes, objects)
     if pictures is not None:
-        draw_clip(clip, recording, comparisons, views, pictures)
+        draw_comparisons(clip.path, clip.name, recording.masklets, comparisons, eyes, pictures, kept)
     scores = {name: score(part) for name, part in comparisons.items()}
     return ClipResult(clip, comparisons, scores, recording.num_frames, recording.fps, len(recording.blinks))
 
 
-def draw_clip(
+def compare_all(
+    clip: Clip, signals: pl.DataFrame, eyes: dict[str, View], objects: Iterable[str]
+) -> dict[str, list[Comparison]]:
+    """Truth beside finding for every object that has a truth."""
+    where = {eye: view.index for eye, view in eyes.items()}
+    return {
+        name: compare(clip.annotations, signals, where, name) for name in objects if name in ("pupil", "iris")
+    }
+
+
+def evaluate_stills(
     clip: Clip,
-    recording: EyeRecording,
-    comparisons: dict[str, list[Comparison]],
-    views: list[View],
-    folder: Path,
-) -> None:
-    """Write one PNG per annotated frame and eye, and a contact sheet, worst pupils first."""
-    where = clip.view_of_eye(views)
-    by_index = {view.index: view for view in views}
-    wanted: dict[int, dict[str, list[Comparison]]] = {}
-    for part in comparisons.values():
-        for c in part:
-            wanted.setdefault(c.frame_idx, {}).setdefault(c.eye, []).append(c)
-    target = folder / clip.name
-    target.mkdir(parents=True, exist_ok=True)
-    ranked: list[tuple[float, Picture]] = []
+    *,
+    model: Any = "nano",
+    weights: str | Path | None = None,
+    device: str = "cpu",
+    objects: tuple[str, ...] = ("pupil", "iris"),
+    pictures: Path | None = None,
+    progress: Progress | None = None,
+) -> ClipResult:
+    """Score every annotated frame of a clip as a picture by itself, clicked where its truth says: no memory.
+
+    Closed eyes are passed over (there is nothing to click). Quick, and the right question for weights that
+    have only seen single pictures; arguments as for `evaluate_clip`.
+    """
+    predictor = open_predictor(model, weights, device).predictor
+    table, started, done = SignalTable(), time.perf_counter(), 0
     with open_video(clip.path) as source:
-        for frame in source.iterate():
-            for eye, found in wanted.get(frame.frame_idx, {}).items():
-                picture = _draw_eye(frame.image, found, by_index[where[eye]], recording)
-                _save(target / f"frame{frame.frame_idx:05d}_{eye}.png", picture)
-                pupil = next((c for c in found if c.object == "pupil"), found[0])
-                ranked.append((_badness(pupil), picture))
-    if ranked:
-        ranked.sort(key=lambda item: -item[0])
-        _save(folder / f"{clip.name}.png", contact_sheet([p for _, p in ranked], columns=6))
+        views = plan_views(source.size)
+        eyes, writer = clip.eyes(views), MaskletWriter(None, source.size)
+        wanted = [a for a in clip.annotations if a.pupil is not None]
+        for a in sorted(wanted, key=lambda a: a.frame_idx):
+            view = eyes[a.eye]
+            x0, y0, x1, y1 = view.region
+            prompts = [p.translated(-x0, -y0) for p in true_clicks(a, objects)]
+            picture = open_video([source.read(a.frame_idx).image[y0:y1, x0:x1]])
+            for found in follow(picture, prompts, predictor, [View(0, (0, 0, x1 - x0, y1 - y0))]):
+                objects_here = [replace(o, frame_idx=a.frame_idx, view=view) for o in found]
+                writer.add(objects_here)
+                for o in objects_here:
+                    table.add(o.frame_idx, 0, view.index, o.name, measure_object(o))
+            done += 1
+            if progress is not None:
+                progress(done, len(wanted), "clicking")
+    shown = [a for a in clip.annotations if a.pupil is not None]
+    comparisons = compare_all(replace(clip, annotations=shown), table.table(), eyes, objects)
+    if pictures is not None:
+        draw_comparisons(clip.path, clip.name, writer.finish(), comparisons, eyes, pictures)
+    scores = {name: score(part) for name, part in comparisons.items()}
+    return ClipResult(clip, comparisons, scores, done, done / (time.perf_counter() - started), 0)
 
 
-def _draw_eye(image: Picture, found: list[Comparison], view: View, recording: EyeRecording) -> Picture:
-    x0, y0, x1, y1 = view.region
-    masks = recording.masklets.masks(found[0].frame_idx) if recording.masklets is not None else {}
-    drawn = [
-        Drawn(f"mask {name}", mask[y0:y1, x0:x1]) for (v, name), mask in masks.items() if v == view.index
-    ]
-    for c in found:
-        if c.truth is not None:
-            drawn.append(Drawn("truth", None, c.truth.translated(-x0, -y0), "", TRUTH_COLOR))
-        if c.found is not None:
-            drawn.append(Drawn("found", None, c.found.translated(-x0, -y0), "", FOUND_COLOR))
-    pupil = next((c for c in found if c.object == "pupil"), found[0])
-    figures = "" if pupil.iou is None else f" iou {pupil.iou:.2f}"
-    figures += "" if pupil.error_rel is None else f" err {pupil.error_rel:.1%}"
-    title = f"{pupil.frame_idx} {pupil.eye} {pupil.state_true}>{pupil.state}{figures}"
-    return draw(image[y0:y1, x0:x1], drawn, title=title)
+def true_clicks(a: Annotation, objects: Iterable[str]) -> list[ObjectPrompt]:
+    """Clicks where the truth says the objects are: the pupil's centre; on the iris, beside the pupil, halfway
+    to the limbus on the wider side (seldom under a lid)."""
+    out = []
+    assert a.pupil is not None
+    if "pupil" in objects:
+        out.append(ObjectPrompt("pupil", 0, np.array([a.pupil.center]), np.array([1])))
+    if "iris" in objects and a.iris is not None:
+        inner, outer = a.pupil.bounds, a.iris.bounds
+        left, right = (inner[0] + outer[0]) / 2.0, (inner[2] + outer[2]) / 2.0
+        x = left if inner[0] - outer[0] > outer[2] - inner[2] else right
+        out.append(ObjectPrompt("iris", 0, np.array([[x, a.pupil.center[1]]]), np.array([1])))
+    return out
 
 
-def _badness(c: Comparison) -> float:
-    if c.state_true == "closed":
-        return 2.0 if c.state == "tracked" else -1.0
-    return 1.0 - (c.iou or 0.0)
-
-
-def _save(path: Path, picture: Picture) -> None:
-    if not cv2.imwrite(str(path), picture[..., ::-1]):
-        raise InputError(f"Cannot write the picture {path}.")
+def _kept_frames(clip: Clip, source: VideoSource, every: int) -> list[int]:
+    """Every so-manieth frame, the annotated and the clicked ones."""
+    count = source.num_frames or 0
+    wanted = {a.frame_idx for a in clip.annotations} | {int(c["frame_idx"]) for c in clip.clicks}
+    return sorted(set(range(0, count, every)) | {i for i in wanted if i < count})
 
 
 def evaluate(
@@ -252,7 +204,10 @@ def evaluate(
     clips: Iterable[str] | None = None,
     pictures: Path | None = None,
     on_clip: Callable[[Clip], Progress | None] | None = None,
-    on_result: Callable[[ClipResult], None] | None = None,
+    model: Any = "nano",
+    weights: str | Path | None = None,
+    device: str = "cpu",
+    stills: bool = False,
     **options: Any,
 ) -> dict[str, ClipResult]:
     """Track and score all (or the named) clips of an annotations file.
@@ -262,17 +217,42 @@ def evaluate(
         clips: names, or None for all.
         pictures: folder for pictures, or None.
         on_clip: called before each clip; may return a progress callback.
-        on_result: called after each clip.
-        options: passed to `evaluate_clip`.
+        model, weights, device: see `workflows.models.open_predictor`.
+        stills: every annotated frame by itself (`evaluate_stills`) instead of tracking.
+        options: passed to `evaluate_clip` or `evaluate_stills`.
 
     Raises:
         OcusamError: unknown clip, missing file, and whatever tracking raises.
     """
+    chosen = choose_clips(read_annotations(annotations), clips)
+    opened = open_predictor(model, weights, device)
     out = {}
-    for clip in choose_clips(read_annotations(annotations), clips):
+    for clip in chosen:
         progress = on_clip(clip) if on_clip is not None else None
-        result = evaluate_clip(clip, pictures=pictures, progress=progress, **options)
-        out[clip.name] = result
-        if on_result is not None:
-            on_result(result)
+        job = evaluate_stills if stills else evaluate_clip
+        out[clip.name] = job(clip, model=opened, pictures=pictures, progress=progress, **options)
     return out
+
+
+def write_json(
+    path: Path, results: dict[str, ClipResult], annotations: Path, weights: str | Path | None
+) -> None:
+    """Write all figures and all comparisons.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    content = {
+        "ocusam": __version__,
+        "annotations": str(annotations),
+        "weights": str(weights) if weights else None,
+        "weights_sha256": sha256(weights) if weights else None,
+        "clips": {name: result.to_dict() for name, result in results.items()},
+    }
+    part = path.with_name(f".{path.name}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        os.replace(part, path)
+    except OSError as error:
+        raise OutputError(f"Cannot write {path} ({error.strerror}).") from None

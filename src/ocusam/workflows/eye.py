@@ -12,7 +12,7 @@ from ocusam.core.errors import PromptError
 from ocusam.core.masklet import ObjectFrame
 from ocusam.eye.blink import classify
 from ocusam.eye.quality import quality
-from ocusam.eye.signals import KNOWN_OBJECTS, KNOWN_PATTERN, SignalTable, measure
+from ocusam.eye.signals import KNOWN_OBJECTS, KNOWN_PATTERN, Measurement, SignalTable, measure
 from ocusam.workflows.follow import Progress
 from ocusam.workflows.job import Tracked, prepare, run
 from ocusam.workflows.masklets import Masklets
@@ -68,7 +68,7 @@ def track_eye(
         out: folder to write (`signals.csv`, `blinks.csv`, `quality.csv`, `masklets/`, `overlay.mp4`,
             `run.json`), or None.
         settings: further options.
-        progress: called after every frame with (done, in all or None).
+        progress: called after every frame with (done, in all or None, what).
 
     Raises:
         PromptError: no prompt (for now a click is needed), an unknown name, a point outside the picture.
@@ -95,16 +95,7 @@ def track_eye(
 
     def on_frame(objects: list[ObjectFrame]) -> None:
         for item in objects:
-            x0, y0 = item.view.region[:2]
-            measured = measure(
-                item.logits,
-                item.view.size,
-                item.name,
-                predicted_iou=item.predicted_iou,
-                object_score=item.object_score,
-                origin=(x0, y0),
-            )
-            table.add(item.frame_idx, item.timestamp_ns, item.view.index, item.name, measured)
+            table.add(item.frame_idx, item.timestamp_ns, item.view.index, item.name, measure_object(item))
 
     def finish(tracked: Tracked) -> None:
         signals, blinks = classify(table.table())
@@ -135,4 +126,17 @@ def track_eye(
         tracked.truncated,
         per_view / max(tracked.seconds, 1e-9),
         job.folder.path if job.folder is not None else None,
+    )
+
+
+def measure_object(item: ObjectFrame) -> Measurement:
+    """Measure what was tracked, in px of the whole picture."""
+    x0, y0 = item.view.region[:2]
+    return measure(
+        item.logits,
+        item.view.size,
+        item.name,
+        predicted_iou=item.predicted_iou,
+        object_score=item.object_score,
+        origin=(x0, y0),
     )

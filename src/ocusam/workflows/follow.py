@@ -26,8 +26,8 @@ from ocusam.video.crop import CroppedSource
 from ocusam.video.source import VideoSource
 from ocusam.workflows.views import split_prompts
 
-# Called with (frames done, frames in all or None where unknown).
-Progress = Callable[[int, int | None], None]
+# Called with (frames done, frames in all or None where unknown, what is being done).
+Progress = Callable[[int, int | None, str], None]
 
 
 class Predictor(Protocol):
@@ -36,7 +36,17 @@ class Predictor(Protocol):
     def init_state(self, video_path: Any) -> Any:
         """Start on a source of frames."""
 
-    def add_new_points_or_box(self, inference_state: Any, frame_idx: int, obj_id: Any, **prompt: Any) -> Any:
+    def add_new_points_or_box(
+        self,
+        inference_state: Any,
+        frame_idx: int,
+        obj_id: Any,
+        points: Any = None,
+        labels: Any = None,
+        clear_old_points: bool = True,
+        *,
+        box: Any = None,
+    ) -> Any:
         """Enter points or a box."""
 
     def add_new_mask(self, inference_state: Any, frame_idx: int, obj_id: Any, mask: Any) -> Any:
@@ -91,7 +101,7 @@ def follow(
             yield frame
             if progress is not None:
                 count = source.num_frames
-                progress(done, None if count is None else count * len(by_view))
+                progress(done, None if count is None else count * len(by_view), "tracking")
 
 
 def _follow_view(
@@ -99,17 +109,18 @@ def _follow_view(
 ) -> Iterator[list[ObjectFrame]]:
     state = predictor.init_state(source)
     for prompt in prompts:
-        _enter(predictor, state, prompt)
+        enter_prompt(predictor, state, prompt)
     start = min(prompt.frame_idx for prompt in prompts)
     for out in predictor.propagate(state, start_frame_idx=start):
-        yield _objects(out, view)
+        yield objects_of(out, view)
     if start > 0:
         for out in predictor.propagate(state, start_frame_idx=start, reverse=True):
             if out.frame_idx < start:
-                yield _objects(out, view)
+                yield objects_of(out, view)
 
 
-def _enter(predictor: Predictor, state: Any, prompt: ObjectPrompt) -> None:
+def enter_prompt(predictor: Predictor, state: Any, prompt: ObjectPrompt) -> None:
+    """Enter one prompt, its points one call at a time, those on the object first."""
     if prompt.mask is not None:
         predictor.add_new_mask(state, prompt.frame_idx, prompt.name, prompt.mask)
         return
@@ -137,7 +148,7 @@ def _enter(predictor: Predictor, state: Any, prompt: ObjectPrompt) -> None:
         )
 
 
-def _objects(out: Any, view: View) -> list[ObjectFrame]:
+def objects_of(out: Any, view: View) -> list[ObjectFrame]:
     """A tracker's output for one frame as plain values."""
     logits = as_array(out.low_res_logits)
     logits = logits.reshape(len(out.obj_ids), *logits.shape[-2:])

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ocusam.core.errors import InputError
+from ocusam.core.errors import InputError, PromptError
 from ocusam.core.masklet import ObjectFrame, View
 from ocusam.core.prompts import ObjectPrompt, check_inside, check_names
 from ocusam.video.reader import open_video
@@ -86,6 +86,8 @@ def prepare(
     """
     if out is not None:
         check_free(Path(out))
+    if not prompts:
+        raise PromptError("Nothing to track: give at least one point, for example --point pupil:320,240.")
     if known_names is not None:
         check_names(prompts, known_names[0], pattern=known_names[1])
     source = open_video(video)
@@ -129,7 +131,7 @@ def run(
         job: from `prepare`.
         on_frame: called with all objects of one view on one frame, in order of tracking.
         finish: called once at the end, while the folder is still open for writing.
-        progress: called after every frame with (done, in all).
+        progress: called after every frame with (done, in all, what).
 
     Raises:
         OcusamError: the family; the folder holds nothing of this run then.

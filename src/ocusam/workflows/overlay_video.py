@@ -55,7 +55,7 @@ def write_overlay(
             title = f"frame {frame.frame_idx}  {frame.timestamp_ns / 1e9:.3f} s"
             writer.write(draw(frame.image, drawn, title=title), frame.timestamp_ns)
             if progress is not None:
-                progress(frame.frame_idx + 1, num_frames)
+                progress(frame.frame_idx + 1, num_frames, "drawing")
 
 
 def drawn_objects(masklets: Masklets | None, frame_idx: int, rows: list[dict[str, Any]]) -> list[Drawn]:

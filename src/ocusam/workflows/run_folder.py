@@ -40,6 +40,8 @@ RUN_FILES = (
     "events.csv",
     "overlay.mp4",
     "report.html",
+    "masks.json",
+    "masks.png",
 )
 _HASHED_BYTES = 1 << 20
 

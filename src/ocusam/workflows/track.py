@@ -34,7 +34,7 @@ def track(
         device: where the network runs.
         out: folder to write (`run.json`, `masklets/`, `overlay.mp4`), or None to keep the masks in memory.
         settings: further options.
-        progress: called after every frame with (done, in all or None).
+        progress: called after every frame with (done, in all or None, what).
 
     Returns:
         The masks of every object on every frame.

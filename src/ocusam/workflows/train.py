@@ -4,6 +4,10 @@
     python -m ocusam.workflows.train --stage clips --weights DIR/latest.safetensors --out DIR2 --minutes 35
     python -m ocusam.workflows.train --export FILE.safetensors --stage clips --out DIR2
 
+On a CPU, one process per core is fastest:
+
+    torchrun --nproc-per-node 2 -m ocusam.workflows.train --threads 1 --workers 0 --stage images --out DIR ...
+
 Progress goes to the terminal and to DIR/log.csv; a run in a folder that holds a checkpoint goes on from
 there.
 """
@@ -16,6 +20,7 @@ import os
 import platform
 import shlex
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import torch
@@ -23,6 +28,7 @@ import torch
 from ocusam.core.errors import OcusamError
 from ocusam.training.clips import ClipConfig
 from ocusam.training.loop import TrainConfig, Trainer
+from ocusam.training.optim import Ranks
 
 CLIP_STAGE = ClipConfig(
     frames=6,
@@ -53,10 +59,18 @@ def train(
         "hardware": f"{os.cpu_count()} x {platform.processor() or platform.machine()}, torch {torch.__version__}",
         "commit": os.environ.get("OCUSAM_COMMIT", ""),
     }
+    ranks = Ranks(int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1")))
+    if ranks.count > 1 and not torch.distributed.is_initialized():
+        torch.distributed.init_process_group("gloo", timeout=timedelta(minutes=20))
     trainer = Trainer(
-        config, out_dir, weights=weights, record=record, say=lambda line: print(line, flush=True)
+        config,
+        out_dir,
+        weights=weights,
+        record=record,
+        say=lambda line: print(line, flush=True),
+        ranks=ranks,
     )
-    if resume and trainer.resume():
+    if resume and trainer.resume() and ranks.index == 0:
         print(f"going on from step {trainer.step} of {out_dir}", flush=True)
     trainer.run()
     return trainer
@@ -87,9 +101,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--threads", type=int, default=2)
     for name, kind in (("steps", int), ("minutes", float), ("seed", int), ("lr", float), ("pictures", int)):
         parser.add_argument(f"--{name}", type=kind)
-    for name, kind in (("frames", int), ("objects", int), ("warmup_steps", int), ("encoder_lr_share", float)):
+    for name, kind in (("size", int), ("grid", int), ("frames", int), ("objects", int), ("warmup_steps", int), ("encoder_lr_share", float)):
         parser.add_argument(f"--{name.replace('_', '-')}", type=kind)
-    for name, kind in (("ema_decay", float), ("score_every", int), ("held_out_batches", int), ("group", int)):
+    for name, kind in (("ema_decay", float), ("score_every", int), ("workers", int), ("held_out_batches", int), ("group", int)):
         parser.add_argument(f"--{name.replace('_', '-')}", type=kind)
     parser.add_argument("--muon", action=argparse.BooleanOptionalAction)
     given = vars(parser.parse_args(arguments))

@@ -94,8 +94,8 @@ def _part(prompt: ObjectPrompt, view: View) -> ObjectPrompt | None:
     if box is not None:
         if box[0] < x0 - 0.5 or box[1] < y0 - 0.5 or box[2] > x1 or box[3] > y1:
             raise PromptError(
-                f"The box of {prompt.name!r} reaches over the edge of view {view.index} {view.region}; draw it within one "
-                "view, or use --views none."
+                f"The box of {prompt.name!r} reaches over the edge of view {view.index}; draw it "
+                "within one view, or use --views none."
             )
         box = (box[0] - x0, box[1] - y0, box[2] - x0, box[3] - y0)
     if not inside.any() and box is None:

@@ -1,0 +1,71 @@
+"""`ocusam camera SOURCE`: follow objects live."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ocusam.cli import console, options
+
+EXAMPLE = "Example: ocusam camera 0 --point pupil:320,240 --record session1"
+
+
+@console.reports_errors
+def camera(
+    source: Annotated[
+        str, typer.Argument(help="Number of a camera (0), file, or rtsp:// address.", show_default=False)
+    ],
+    point: options.Points = None,
+    record: Annotated[
+        Path | None,
+        typer.Option(
+            "--record",
+            "-o",
+            show_default=False,
+            help="Folder to write, as of `ocusam eye`; must not hold a run.",
+        ),
+    ] = None,
+    drop: Annotated[
+        bool | None,
+        typer.Option(
+            "--drop/--no-drop",
+            help="Track the newest frame only; default: for cameras and streams, not for files.",
+            show_default=False,
+        ),
+    ] = None,
+    max_frames: Annotated[
+        int | None, typer.Option("--max-frames", help="End after so many frames.", show_default=False)
+    ] = None,
+    window: Annotated[bool, typer.Option("--window/--no-window", help="Show the overlay as it runs.")] = True,
+    overlay: options.Overlay = True,
+    model: options.Model = "nano",
+    weights: options.Weights = None,
+    device: options.Device = "cpu",
+) -> None:
+    """Follow objects live from a camera, a network stream or a file; Ctrl-C or q ends it."""
+    from ocusam.workflows.camera import CameraSettings, run_camera
+
+    settings = CameraSettings(drop=drop, max_frames=max_frames, window=window, overlay=overlay)
+    with console.bar() as progress:
+        run = run_camera(
+            source,
+            options.read_points(point),
+            model=model,
+            weights=weights,
+            device=device,
+            out=record,
+            settings=settings,
+            progress=progress,
+        )
+    screen = console.out()
+    if run.no_window is not None:
+        screen.print(f"no window: {run.no_window}")
+    screen.print(f"{run.num_frames} frames, {run.dropped} dropped, {run.fps:.1f} frames/s")
+    if run.latency_ms_median is not None:
+        screen.print(
+            f"latency: median {run.latency_ms_median:.1f} ms, 95 % within {run.latency_ms_p95:.1f} ms"
+        )
+    if run.folder is not None:
+        screen.print(f"written to {run.folder}")

@@ -1,0 +1,38 @@
+"""`ocusam track VIDEO -o OUT`: masks of any objects through any video."""
+
+from __future__ import annotations
+
+from ocusam.cli import console, options
+
+EXAMPLE = "Example: ocusam track street.mp4 --point car:410,220 --point dog:120,300@15 -o results"
+
+
+@console.reports_errors
+def track(
+    video: options.Video,
+    out: options.Out,
+    point: options.Points = None,
+    model: options.Model = "nano",
+    weights: options.Weights = None,
+    device: options.Device = "cpu",
+    views: options.Views = "none",
+    overlay: options.Overlay = True,
+) -> None:
+    """Masks of any objects through any video: masklets/ (COCO RLE in Parquet) and overlay.mp4."""
+    from ocusam.workflows.settings import RunSettings
+    from ocusam.workflows.track import track as run
+
+    prompts = options.read_points(point)
+    with console.bar() as progress:
+        masklets = run(
+            video,
+            prompts,
+            model=model,
+            weights=weights,
+            device=device,
+            out=out,
+            settings=RunSettings(views=views, overlay=overlay),
+            progress=progress,
+        )
+    names = ", ".join(masklets.objects)
+    console.out().print(f"{masklets.num_frames} frames, objects: {names}\nwritten to {out}")

@@ -1,0 +1,60 @@
+"""`ocusam camera` as typed, with a network too small to see anything."""
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from fake_predictor import eye_truth, write_eye_video
+from ocusam.cli.main import app
+from ocusam.model.build import make_network
+from ocusam.model.config import miniature
+from ocusam.tracking.video_predictor import SAM2VideoPredictor
+from ocusam.workflows import camera
+from ocusam.workflows.models import OpenedModel
+
+runner = CliRunner()
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_eye_video(tmp_path_factory.mktemp("camera") / "eye.mp4", eye_truth(5))
+
+
+@pytest.fixture
+def small_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    predictor = SAM2VideoPredictor(make_network(miniature(64)))
+    monkeypatch.setattr(camera, "open_predictor", lambda *a: OpenedModel(predictor, {"model": "miniature"}))
+
+
+@pytest.mark.usefixtures("small_network")
+def test_a_good_run(video: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DISPLAY", raising=False)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    out = tmp_path / "run"
+    arguments = ["camera", str(video), "--point", "pupil:60,55", "--record", str(out), "--max-frames", "4"]
+    result = runner.invoke(app, arguments)
+    assert result.exit_code == 0, result.output
+    for words in ("no window: ", "4 frames, 0 dropped", "latency: median", f"written to {out}"):
+        assert words in result.output
+    assert (out / "signals.csv").is_file()
+    again = runner.invoke(app, arguments)
+    assert again.exit_code == 2 and "another run" in again.stderr
+
+
+@pytest.mark.usefixtures("small_network")
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (["none.mp4", "-p", "pupil:60,55"], "none.mp4"),
+        (["VIDEO"], "--point"),
+        (["VIDEO", "-p", "pupil:900,55"], "outside"),
+        (["VIDEO", "-p", "pupil:60,55", "--max-frames", "0"], "max_frames"),
+    ],
+)
+def test_what_is_refused(video: Path, arguments: list[str], word: str) -> None:
+    given = [str(video) if a == "VIDEO" else a for a in arguments]
+    result = runner.invoke(app, ["camera", *given, "--no-window"])
+    assert result.exit_code == 2, result.output
+    assert word in result.stderr and "Traceback" not in result.output
+    assert len(result.stderr.strip().splitlines()) == 1

@@ -1,0 +1,73 @@
+"""`ocusam masks` as typed, with a miniature network's weights from a file."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from typer.testing import CliRunner
+
+from ocusam.cli.main import app
+from ocusam.model.build import make_network
+from ocusam.weights.checkpoint import save_state
+
+runner = CliRunner()
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A picture and weights."""
+    folder = tmp_path_factory.mktemp("masks")
+    picture = np.random.default_rng(6).integers(0, 255, (40, 60, 3)).astype(np.uint8)
+    Image.fromarray(picture).save(folder / "desk.png")
+    torch.manual_seed(4)
+    save_state(folder / "mini.safetensors", make_network("miniature").state_dict())
+    return folder / "desk.png", folder / "mini.safetensors"
+
+
+def test_a_picture_in_a_folder_out(files: tuple[Path, Path], tmp_path: Path) -> None:
+    picture, weights = files
+    arguments = ["masks", str(picture), "-o", str(tmp_path / "out"), "-m", "miniature", "-w", str(weights)]
+    options = ["--points-per-side", "2", "--pred-iou-thresh", "0", "--stability-score-thresh", "0"]
+    result = runner.invoke(app, [*arguments, *options, "--box-nms-thresh", "1"])
+    assert result.exit_code == 0, result.output
+    assert "12 masks in" in result.output
+    data = json.loads((tmp_path / "out" / "masks.json").read_text())
+    assert len(data["annotations"]) == 12
+    run = json.loads((tmp_path / "out" / "run.json").read_text())
+    assert run["model"]["model"] == "miniature"
+    assert len(run["model"]["weights_sha256"]) == 64
+    again = runner.invoke(app, [*arguments, *options])
+    assert again.exit_code == 2
+    assert "holds another run" in again.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        (["-m", "huge"], "Unknown model"),
+        (["-m", "miniature"], "needs weights"),
+        (["-w", "none.pt"], "none.pt"),
+        (["-m", "miniature", "-w", "WEIGHTS", "--pred-iou-thresh", "2"], "0 to 1"),
+        (["-m", "miniature", "-w", "WEIGHTS", "--crop-n-layers", "7"], "layers of crops"),
+    ],
+)
+def test_bad_input_ends_with_2_and_writes_nothing(
+    files: tuple[Path, Path], tmp_path: Path, options: list[str], word: str
+) -> None:
+    typed = [str(files[1]) if option == "WEIGHTS" else option for option in options]
+    result = runner.invoke(app, ["masks", str(files[0]), "-o", str(tmp_path / "out"), *typed])
+    assert result.exit_code == 2, result.output
+    assert word in result.stderr
+    assert "Traceback" not in result.output
+    assert not (tmp_path / "out").exists()
+
+
+def test_help_names_the_options_and_has_one_example() -> None:
+    result = runner.invoke(app, ["masks", "--help"], env={"COLUMNS": "200"})
+    assert result.exit_code == 0
+    for option in ("--points-per-side", "--pred-iou-thresh", "--min-mask-region-area", "--use-m2m"):
+        assert option in result.output
+    assert result.output.count("Example: ocusam masks") == 1

@@ -1,0 +1,82 @@
+from pathlib import Path
+
+import pytest
+import torch
+
+from ocusam.core.errors import ModelError, WeightsError
+from ocusam.model.config import get_config, miniature
+from ocusam.tracking.build import build_sam2, build_sam2_camera_predictor, build_sam2_video_predictor
+from ocusam.weights import registry
+from ocusam.weights.checkpoint import save_state
+
+
+def test_weights_are_loaded_from_either_form(network, tmp_path: Path):
+    for name in ("w.pt", "w.safetensors"):
+        save_state(tmp_path / name, network.state_dict())
+        loaded = build_sam2("miniature", tmp_path / name).state_dict()
+        assert all(torch.equal(loaded[key], value) for key, value in network.state_dict().items())
+
+
+def test_postprocessing_sets_what_the_published_builders_set():
+    plain = build_sam2_video_predictor("miniature", apply_postprocessing=False)
+    assert not plain.model.config.dynamic_multimask_via_stability
+    assert not plain.model.config.binarize_mask_from_pts_for_mem_enc
+    assert plain.fill_hole_area == 0
+    usual = build_sam2_video_predictor("miniature")
+    assert usual.model.config.dynamic_multimask_via_stability
+    assert usual.model.config.binarize_mask_from_pts_for_mem_enc
+    assert usual.fill_hole_area == 8
+    assert not build_sam2("miniature").config.binarize_mask_from_pts_for_mem_enc
+    assert not build_sam2("miniature").training and build_sam2("miniature", mode="train").training
+
+
+def test_options_go_where_they_belong():
+    predictor = build_sam2_video_predictor(
+        miniature(),
+        image_size=96,
+        fill_hole_area=3,
+        non_overlap_masks=True,
+        memory_window=None,
+        binarize_mask_from_pts_for_mem_enc=False,
+    )
+    assert predictor.image_size == 96 and predictor.fill_hole_area == 3 and predictor.non_overlap_masks
+    assert predictor.memory_window is None and not predictor.model.config.binarize_mask_from_pts_for_mem_enc
+    assert build_sam2("miniature", dtype=torch.bfloat16).dtype == torch.bfloat16
+
+
+def test_published_yaml_names():
+    config = build_sam2("configs/sam2.1/sam2.1_hiera_t.yaml", device="meta").config
+    assert config.name == "sam2.1_hiera_tiny"
+
+
+def test_nano_has_packaged_weights_or_says_that_they_are_missing(monkeypatch):
+    monkeypatch.setitem(registry.PACKAGED, "nano", "absent.safetensors")
+    with pytest.raises(WeightsError, match="nano"):
+        build_sam2("nano")
+    assert build_sam2(get_config("nano")).config.name == "nano"  # a config, not the name: random weights
+
+
+def test_refusals(network, tmp_path: Path):
+    with pytest.raises(ModelError, match=r"Unknown model 'huge'.*sam2\.1_hiera_tiny"):
+        build_sam2("huge")
+    with pytest.raises(ModelError, match="fill_holes"):
+        build_sam2_video_predictor("miniature", fill_holes=3)
+    with pytest.raises(ModelError, match="multiple of 32"):
+        build_sam2("miniature", image_size=100)
+    with pytest.raises(ModelError, match="'eval' or 'train'"):
+        build_sam2("miniature", mode="fast")
+    with pytest.raises(ModelError, match="device"):
+        build_sam2("miniature", device="no-such-device")
+    with pytest.raises(WeightsError, match="No such weights file"):
+        build_sam2("miniature", tmp_path / "none.pt")
+    state = dict(network.state_dict())
+    del state["no_mem_embed"]
+    state["extra"] = torch.zeros(1)
+    save_state(tmp_path / "w.pt", state)
+    with pytest.raises(WeightsError, match="no_mem_embed is missing; extra is unknown"):
+        build_sam2("miniature", tmp_path / "w.pt")
+
+
+def test_camera_predictor_is_built_over_the_offline_one():
+    camera = build_sam2_camera_predictor("miniature", fill_hole_area=2)
+    assert camera.predictor.fill_hole_area == 2

@@ -1,0 +1,71 @@
+"""Batches are functions of seed and step, and what they say fits together."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from ocusam.training.augment import AugmentConfig, augment
+from ocusam.training.clips import KINDS, BatchMaker, ClipConfig, Renderer, batches
+
+
+def test_a_batch_depends_on_seed_and_step_alone(renderer: Renderer) -> None:
+    config = ClipConfig(size=64, grid=32, pictures=3, group=2)
+    one = BatchMaker(config, 7, renderer)
+    first, second = one[4], one[5]
+    again = BatchMaker(config, 7, renderer)[5]
+    assert torch.equal(second.pictures_btss, again.pictures_btss) and torch.equal(second.points_bon2, again.points_bon2)
+    assert torch.equal(second.truth_botgg, again.truth_botgg) and second.prompt == again.prompt
+    assert not torch.equal(first.pictures_btss, second.pictures_btss)
+    other = BatchMaker(config, 8, renderer)[5]
+    assert not torch.equal(second.pictures_btss, other.pictures_btss)
+
+
+def test_background_process_gives_the_same_batches_in_order(tiny_pictures: ClipConfig) -> None:
+    maker = BatchMaker(tiny_pictures, 1)
+    for step, batch in enumerate(batches(maker, 2, 5), start=2):
+        assert batch.step == step
+        assert torch.equal(batch.pictures_btss, maker[step].pictures_btss)
+
+
+def test_pupil_and_iris_of_a_picture_are_side_by_side(renderer: Renderer, tiny_pictures: ClipConfig) -> None:
+    batch = BatchMaker(tiny_pictures, 1, renderer)[0]
+    for kinds in batch.kind_bo.tolist():
+        assert {"pupil", "iris"} <= {KINDS[k] for k in kinds}
+
+
+def test_clicks_lie_on_their_truth_after_every_change(renderer: Renderer) -> None:
+    config = ClipConfig(size=96, grid=96, pictures=8, group=1, prompt_shares=(1, 0, 0, 0), two_eyes=0.5)
+    for step in range(4):
+        batch = BatchMaker(config, 5, renderer)[step]
+        for picture in range(8):
+            for number, kind in enumerate(batch.kind_bo[picture].tolist()):
+                x, y = batch.points_bon2[picture, number, 0].round().int().tolist()
+                covered = batch.truth_botgg[picture, number, 0, y, x]
+                if KINDS[kind] == "nothing":
+                    assert int(batch.truth_botgg[picture, number].max()) == 0
+                    assert not bool(batch.present_bot[picture, number, 0])
+                else:
+                    assert int(covered) >= 128
+
+
+def test_clips_begin_with_a_visible_pupil_and_know_when_it_is_gone(renderer: Renderer, tiny_pictures: ClipConfig) -> None:
+    batch = BatchMaker(replace(tiny_pictures, frames=5), 2, renderer)[0]
+    pupil = batch.kind_bo == KINDS.index("pupil")
+    assert bool(batch.present_bot[pupil][:, 0].all())
+    assert not bool(batch.present_bot[pupil][:, 2].any())  # the drawn eye is shut in the middle
+    assert bool(batch.present_bot[pupil][:, 4].all())
+
+
+def test_masks_move_with_the_picture(renderer: Renderer) -> None:
+    """After any change of geometry the dark pupil still lies under its mask."""
+    pictures, coverage = renderer(3, 1, 1.0, 128)
+    masks = np.stack([coverage["pupil"], coverage["sclera"]])
+    only_geometry = AugmentConfig(tone=0, invert=0, blur=0, coarse=0, noise=0, cutout=0, jpeg=0, affine=1, squash=1)
+    for seed in range(20):
+        moved, moved_masks = augment(np.random.default_rng(seed), pictures, masks, only_geometry)
+        pupil, sclera = moved_masks[:, 0] > 250
+        if pupil.sum() > 10 and sclera.sum() > 10:
+            assert np.median(moved[0][pupil]) < 40 and np.median(moved[0][sclera]) > 150

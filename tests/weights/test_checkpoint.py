@@ -1,0 +1,91 @@
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+
+from ocusam.core.errors import OutputError, WeightsError
+from ocusam.weights.checkpoint import check_fits, load_state, read_metadata, save_state
+
+STATE = {
+    "a.weight": torch.arange(6.0).reshape(2, 3),
+    "a.bias": torch.tensor([0.5, -1.0]),
+    "n": torch.tensor(3),
+}
+
+
+def same(left: dict[str, torch.Tensor], right: dict[str, torch.Tensor]) -> bool:
+    return left.keys() == right.keys() and all(torch.equal(left[k], right[k]) for k in left)
+
+
+@pytest.mark.parametrize("name", ["w.pt", "w.safetensors"])
+def test_what_is_saved_is_loaded(tmp_path: Path, name):
+    save_state(tmp_path / name, STATE, {"made": "by hand"})
+    assert same(load_state(tmp_path / name), STATE)
+    assert read_metadata(tmp_path / name) == ({"made": "by hand"} if name.endswith("s") else {})
+    assert [p.name for p in tmp_path.iterdir()] == [name]
+
+
+def test_half_precision_comes_back_as_float32(tmp_path: Path):
+    save_state(tmp_path / "w.safetensors", STATE, dtype=torch.float16)
+    loaded = load_state(tmp_path / "w.safetensors")
+    assert loaded["a.weight"].dtype == torch.float32 and loaded["n"].dtype == torch.int64
+    assert same(loaded, STATE)  # small whole numbers and halves are exact in float16
+    assert (tmp_path / "w.safetensors").stat().st_size < 1000
+
+
+@pytest.mark.parametrize("content", [STATE, {"model": STATE}, {"state_dict": STATE}])
+def test_published_and_bare_dictionaries(tmp_path: Path, content):
+    torch.save(content, tmp_path / "w.pt")
+    assert same(load_state(tmp_path / "w.pt"), STATE)
+
+
+def test_files_that_are_no_weights(tmp_path: Path):
+    with pytest.raises(WeightsError, match="No such weights file"):
+        load_state(tmp_path / "none.pt")
+    for name in ("text.pt", "text.safetensors"):
+        (tmp_path / name).write_text("no weights at all " * 20)
+        with pytest.raises(WeightsError, match=name):
+            load_state(tmp_path / name)
+    (tmp_path / "empty.pt").touch()
+    with pytest.raises(WeightsError):
+        load_state(tmp_path / "empty.pt")
+    for content in ([1, 2], {"a": 1}, {}):
+        torch.save(content, tmp_path / "other.pt")
+        with pytest.raises(WeightsError, match="no dictionary of named tensors"):
+            load_state(tmp_path / "other.pt")
+
+
+class Bomb:
+    def __reduce__(self):
+        return (Path.touch, (Path("bomb-went-off"),))
+
+
+def test_a_file_cannot_run_code(tmp_path: Path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    torch.save({"model": Bomb()}, "bomb.pt")
+    Path("raw.pt").write_bytes(pickle.dumps(Bomb()))
+    for name in ("bomb.pt", "raw.pt"):
+        with pytest.raises(WeightsError):
+            load_state(name)
+    assert not Path("bomb-went-off").exists()
+
+
+def test_the_first_three_differences_are_named():
+    check_fits(STATE, dict(STATE))
+    other = {"a.weight": torch.zeros(3, 3), "n": STATE["n"], "b": torch.zeros(1), "c": torch.zeros(1)}
+    with pytest.raises(WeightsError) as caught:
+        check_fits(STATE, other, source="w.pt")
+    text = str(caught.value)
+    assert text.startswith("w.pt does not fit")
+    assert "a.weight has shape [3, 3], the network wants [2, 3]" in text
+    assert "a.bias is missing" in text and "b is unknown to the network" in text
+    assert "c is unknown" not in text and "1 more" in text
+
+
+def test_weights_are_written_as_known_formats_only(tmp_path: Path):
+    with pytest.raises(OutputError, match=r"\.safetensors or \.pt"):
+        save_state(tmp_path / "w.bin", STATE)
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="cannot be written"):
+        save_state(tmp_path / "file" / "w.pt", STATE)

@@ -1,0 +1,135 @@
+"""Live runs on files that stand in for cameras, with a network too small to see anything."""
+
+import json
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from fake_predictor import eye_truth, write_eye_video
+from ocusam.core.errors import InputError, OutputError, PromptError
+from ocusam.model.build import make_network
+from ocusam.model.config import miniature
+from ocusam.tracking.video_predictor import SAM2VideoPredictor
+from ocusam.video.live import FileFeed
+from ocusam.video.source import Frame
+from ocusam.workflows.camera import CameraSettings, Latencies, run_camera
+from ocusam.workflows.masklets import Masklets
+
+
+@pytest.fixture(scope="module")
+def predictor() -> SAM2VideoPredictor:
+    return SAM2VideoPredictor(make_network(miniature(64)))
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_eye_video(tmp_path_factory.mktemp("camera") / "eye.mp4", eye_truth(12))
+
+
+def test_a_recording_holds_what_an_eye_run_holds(
+    predictor: SAM2VideoPredictor, video: Path, tmp_path: Path
+) -> None:
+    out, seen = tmp_path / "run", []
+    run = run_camera(
+        video,
+        ["pupil:60,55", "iris:60,80@3"],
+        model=predictor,
+        out=out,
+        settings=CameraSettings(max_frames=10),
+        progress=lambda done, total, what: seen.append((done, total)),
+    )
+    assert (run.num_frames, run.dropped, run.interrupted, run.folder) == (10, 0, False, out)
+    assert run.latency_ms_median is not None and run.latency_ms_p95 is not None
+    assert 0 < run.latency_ms_median <= run.latency_ms_p95
+    assert seen[-1] == (10, 10)
+    names = {"run.json", "masklets", "signals.csv", "blinks.csv", "quality.csv", "overlay.mp4"}
+    assert {path.name for path in out.iterdir()} == names
+    record = json.loads((out / "run.json").read_text())
+    assert record["status"] == "finished" and record["frames"] == 10 and record["dropped"] == 0
+    signals = pl.read_csv(out / "signals.csv")
+    assert signals.filter(object="pupil")["frame_idx"].to_list() == list(range(10))
+    assert signals.filter(object="iris")["frame_idx"].to_list() == list(range(3, 10))
+    assert Masklets.from_folder(out / "masklets").num_frames == 10
+
+
+def test_a_live_run_gives_the_masks_of_the_offline_predictor(
+    predictor: SAM2VideoPredictor, tmp_path: Path
+) -> None:
+    path = write_eye_video(tmp_path / "long.mp4", eye_truth(20))
+    out = tmp_path / "run"
+    run_camera(path, "pupil:60,55", model=predictor, out=out, settings=CameraSettings(overlay=False))
+    found = Masklets.from_folder(out / "masklets")
+    state = predictor.init_state(path)
+    predictor.add_new_points_or_box(state, 0, "pupil", [[60, 55]], [1])
+    count = 0
+    for output in predictor.propagate(state):
+        assert (found.mask(output.frame_idx, "pupil") == output.masks[0]).all()
+        count += 1
+    assert count == found.num_frames == 20
+
+
+def test_frames_are_dropped_by_choice(predictor: SAM2VideoPredictor, video: Path) -> None:
+    run = run_camera(video, "pupil:60,55", model=predictor, settings=CameraSettings(drop=True))
+    assert run.num_frames + run.dropped == 12 and run.folder is None
+
+
+class Interrupted(FileFeed):
+    """Ctrl-C falls on the fifth frame."""
+
+    def __iter__(self) -> Iterator[Frame]:
+        for frame in super().__iter__():
+            if frame.frame_idx == 4:
+                os.kill(os.getpid(), signal.SIGINT)
+            yield frame
+
+
+def test_ctrl_c_keeps_what_is_recorded(predictor: SAM2VideoPredictor, video: Path, tmp_path: Path) -> None:
+    before = signal.getsignal(signal.SIGINT)
+    run = run_camera(Interrupted(video), "pupil:60,55", model=predictor, out=tmp_path / "run")
+    assert run.interrupted and run.num_frames == 4
+    assert signal.getsignal(signal.SIGINT) is before
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert record["status"] == "finished" and record["interrupted"] is True
+    assert len(pl.read_csv(tmp_path / "run" / "signals.csv")) == 4
+    assert (tmp_path / "run" / "overlay.mp4").stat().st_size > 0
+
+
+def test_without_a_window_the_run_goes_on_and_says_so(
+    predictor: SAM2VideoPredictor, video: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("DISPLAY", raising=False)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    settings = CameraSettings(window=True, max_frames=2)
+    run = run_camera(video, "pupil:60,55", model=predictor, settings=settings)
+    assert run.num_frames == 2 and run.no_window
+
+
+def test_what_is_refused(predictor: SAM2VideoPredictor, video: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    with pytest.raises(PromptError, match="outside the picture"):
+        run_camera(video, "pupil:600,55", model=predictor, out=out)
+    with pytest.raises(PromptError, match="at least one point"):
+        run_camera(video, [], model=predictor, out=out)
+    with pytest.raises(InputError, match="max_frames"):
+        CameraSettings(max_frames=0)
+    with pytest.raises(InputError):
+        run_camera(tmp_path / "none.mp4", "pupil:60,55", model=predictor, out=out)
+    assert not out.exists()
+    out.mkdir()
+    (out / "run.json").touch()
+    with pytest.raises(OutputError, match="another run"):
+        run_camera(video, "pupil:60,55", model=predictor, out=out)
+
+
+def test_percentiles_of_latencies() -> None:
+    latencies = Latencies()
+    assert latencies.percentile(50) is None
+    values = np.random.default_rng(0).permutation(np.arange(1, 101)) / 1000
+    for value in values:
+        latencies.add(float(value))
+    assert latencies.percentile(50) == 50.0 and latencies.percentile(95) == 95.0

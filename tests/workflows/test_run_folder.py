@@ -1,0 +1,71 @@
+import json
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from ocusam.core.errors import InputError, OutputError
+from ocusam.workflows.run_folder import RunFolder, describe_input
+
+
+def test_a_finished_run_says_so(tmp_path: Path) -> None:
+    out = tmp_path / "a" / "b"
+    with RunFolder(out, {"prompts": [1]}) as folder:
+        assert json.loads((out / "run.json").read_text())["status"] == "running"
+        folder.write_table("signals.csv", pl.DataFrame({"x": [1.25, None]}))
+        folder.record["frames"] = 2
+    record = json.loads((out / "run.json").read_text())
+    assert record["status"] == "finished" and record["frames"] == 2 and record["prompts"] == [1]
+    assert {"python", "numpy", "polars"} <= record["versions"].keys()
+    assert (out / "signals.csv").read_text() == "x\n1.250000\n\n" or (
+        out / "signals.csv"
+    ).read_text().startswith("x\n1.25")
+    assert sorted(p.name for p in out.iterdir()) == ["run.json", "signals.csv"]
+
+
+def test_bad_input_leaves_nothing(tmp_path: Path) -> None:
+    out = tmp_path / "a" / "b"
+    with pytest.raises(InputError), RunFolder(out, {}) as folder:
+        folder.write_table("signals.csv", pl.DataFrame({"x": [1]}))
+        (out / "masklets").mkdir()
+        raise InputError("broken")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_other_files_in_the_folder_are_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(InputError), RunFolder(tmp_path, {}):
+        raise InputError("broken")
+    assert [p.name for p in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_an_interrupted_run_keeps_what_is_done(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt), RunFolder(out, {}):
+        (out / "masklets").mkdir()
+        raise KeyboardInterrupt
+    assert json.loads((out / "run.json").read_text())["status"] == "running"
+    assert (out / "masklets").is_dir()
+
+
+@pytest.mark.parametrize("name", ["run.json", "signals.csv", "overlay.mp4"])
+def test_another_run_is_refused_before_anything_happens(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text("old")
+    with pytest.raises(OutputError, match=f"holds another run .*{name}"):
+        RunFolder(tmp_path, {})
+    assert (tmp_path / name).read_text() == "old"
+
+
+def test_a_file_is_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "f").write_text("")
+    with pytest.raises(OutputError, match="is a file"):
+        RunFolder(tmp_path / "f", {})
+
+
+def test_the_input_has_a_fingerprint(tmp_path: Path) -> None:
+    path = tmp_path / "v.mp4"
+    path.write_bytes(b"abc")
+    said = describe_input(path)
+    assert said["bytes"] == 3
+    assert said["sha256_first_mib"].startswith("ba7816bf")
+    assert describe_input([1, 2]) == {"type": "list"}
