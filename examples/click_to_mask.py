@@ -11,11 +11,12 @@ import numpy as np
 from PIL import Image
 
 import ocusam
+from ocusam.synthetic.eye import lab_style
 
 
 def main(out: str | Path = ".", seed: int = 1) -> list[float]:
     """Click on a rendered pupil; returns the IoU of each candidate with the truth."""
-    clip = ocusam.render_eye_clip(seed, num_frames=1)
+    clip = ocusam.render_eye_clip(seed, num_frames=1, style=lab_style())
     picture = np.repeat(clip.frames[0][..., None], 3, axis=2)  # grey to RGB
     truth = clip.coverage["pupil"][0] > 127
     pupil = clip.ellipses["pupil"][0]

@@ -8,11 +8,12 @@ official package's behaviour, and ocusam's predictors have it too. With
 """
 
 import ocusam
+from ocusam.synthetic.eye import lab_style
 
 
 def main(num_frames: int = 12, seed: int = 1) -> dict[bool, bool]:
     """Correct the middle frame with and without the option; returns whether the correction survived."""
-    clip = ocusam.render_eye_clip(seed, num_frames=num_frames)
+    clip = ocusam.render_eye_clip(seed, num_frames=num_frames, style=lab_style())
     pupil, middle = clip.ellipses["pupil"], num_frames // 2
     first = pupil[0]
     assert first is not None

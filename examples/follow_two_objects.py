@@ -8,11 +8,12 @@ The method names are those of the official package. For a video of your own, giv
 import numpy as np
 
 import ocusam
+from ocusam.synthetic.eye import lab_style
 
 
 def main(num_frames: int = 24, seed: int = 1) -> dict[str, list[int]]:
     """Follow pupil and iris through a rendered clip; returns their areas in px, frame by frame."""
-    clip = ocusam.render_eye_clip(seed, num_frames=num_frames)
+    clip = ocusam.render_eye_clip(seed, num_frames=num_frames, style=lab_style())
     pupil = clip.ellipses["pupil"][0]
     assert pupil is not None
     on_iris = np.argwhere(clip.coverage["iris"][0] == 255)  # rows of y, x

@@ -12,11 +12,12 @@ import time
 import numpy as np
 
 import ocusam
+from ocusam.synthetic.eye import lab_style
 
 
 def main(num_frames: int = 40, seed: int = 1) -> list[list[str]]:
     """Push a rendered clip; the iris joins half-way. Returns the objects followed, frame by frame."""
-    clip = ocusam.render_eye_clip(seed, num_frames=num_frames)
+    clip = ocusam.render_eye_clip(seed, num_frames=num_frames, style=lab_style())
     pupil = clip.ellipses["pupil"][0]
     assert pupil is not None
     half = num_frames // 2

@@ -8,11 +8,12 @@
 import polars as pl
 
 import ocusam
+from ocusam.synthetic.eye import lab_style
 
 
 def main(num_frames: int = 60, seed: int = 1) -> pl.DataFrame:
     """Measure the pupil of a rendered clip; returns time, measured and true diameter."""
-    clip = ocusam.render_eye_clip(seed, num_frames=num_frames)
+    clip = ocusam.render_eye_clip(seed, num_frames=num_frames, style=lab_style())
     first = clip.ellipses["pupil"][0]
     assert first is not None
 

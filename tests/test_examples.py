@@ -1,4 +1,4 @@
-"""Every example runs, is short, and shows what it says. Where `nano` is not trained yet, random weights do."""
+"""Every example runs, is short, and shows what it says; random weights do where `nano` has none yet."""
 
 import runpy
 from pathlib import Path

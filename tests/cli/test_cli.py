@@ -21,7 +21,7 @@ from ocusam.workflows import job
 from ocusam.workflows.models import OpenedModel
 
 runner = CliRunner()
-COMMANDS = ("demo", "eye", "track", "masks", "camera", "evaluate", "models", "synth", "train")
+COMMANDS = ("demo", "eye", "track", "masks", "camera", "evaluate", "models", "convert", "synth", "train")
 
 
 @pytest.fixture(scope="module")

@@ -50,6 +50,10 @@ def test_a_run_exported_and_scored(run: Path, tmp_path: Path, layout: str) -> No
     assert scores["j"] == pytest.approx((2 / 3 + 1) / 2)
     assert scores["f"] == pytest.approx((0.55 + 1) / 2)
     assert scores["objects"][0]["frames"] == 2
+    by_evaluate = tmp_path / "again.json"
+    result = runner.invoke(app, ["evaluate", str(truth), str(out), "-o", str(by_evaluate)])
+    assert result.exit_code == 0, result.output
+    assert by_evaluate.read_text() == json_file.read_text()
     again = runner.invoke(app, ["davis-export", str(run), "-o", str(out), "--layout", layout])
     assert again.exit_code == 2
     assert "exists already" in again.stderr
@@ -68,6 +72,7 @@ def test_frame_names_and_the_videos_name(run: Path, tmp_path: Path) -> None:
     ("typed", "word"),
     [
         (["davis-score", "none", "none"], "not a folder"),
+        (["evaluate", "none", "none"], "not a folder"),
         (["davis-export", "none", "-o", "OUT"], "no masklets"),
         (["davis-export", "RUN", "-o", "OUT", "--layout", "tree"], "palette or objects"),
         (["davis-export", "RUN", "-o", "OUT", "--video", "a/b"], "name of a folder"),

@@ -2,8 +2,8 @@
 
 Both have the same random weights and a small input. What is compared are the low-res logits of every frame
 (relative L2). With clicks, boxes, several points, two objects and backward the two agree to 1e-5; the last
-bits differ since sums are taken in another order, and rounding memory maps to bfloat16 now and then turns such
-a bit into some 1e-5 more.
+bits differ since sums are taken in another order, and rounding memory maps to bfloat16 now and then turns
+such a bit into some 1e-5 more.
 
 Where transformers differs from the published predictor, and we do not (each shown below: with the cause taken
 away the two agree, with it they do not):

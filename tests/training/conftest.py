@@ -11,7 +11,7 @@ from ocusam.training.clips import ClipConfig, Renderer
 
 U8 = NDArray[np.uint8]
 
-NO_CHANGES = AugmentConfig(0, 0, squash=0, tone=0, invert=0, blur=0, coarse=0, noise=0, cutout=0, jpeg=0)
+NO_CHANGES = AugmentConfig(flip=0, frame_eye=0, affine=0, squash=0, tone=0, invert=0, blur=0, coarse=0, noise=0, cutout=0, jpeg=0)
 
 
 def drawn_eye(seed: int, frames: int, fps: float, size: int) -> tuple[U8, dict[str, U8]]:

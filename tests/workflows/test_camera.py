@@ -99,6 +99,25 @@ def test_ctrl_c_keeps_what_is_recorded(predictor: SAM2VideoPredictor, video: Pat
     assert (tmp_path / "run" / "overlay.mp4").stat().st_size > 0
 
 
+class Resized(FileFeed):
+    """The fourth picture is smaller."""
+
+    def __iter__(self) -> Iterator[Frame]:
+        for frame in super().__iter__():
+            cut = frame.image[: 60 if frame.frame_idx == 3 else None]
+            yield Frame(frame.frame_idx, frame.timestamp_ns, cut)
+
+
+def test_a_recording_outlives_a_source_that_goes_wrong(
+    predictor: SAM2VideoPredictor, video: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match="size"):
+        run_camera(Resized(video), "pupil:60,55", model=predictor)
+    run = run_camera(Resized(video), "pupil:60,55", model=predictor, out=tmp_path / "run")
+    assert run.num_frames == 3 and run.broken_off is not None
+    assert len(pl.read_csv(tmp_path / "run" / "signals.csv")) == 3
+
+
 def test_without_a_window_the_run_goes_on_and_says_so(
     predictor: SAM2VideoPredictor, video: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

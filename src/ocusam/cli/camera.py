@@ -62,6 +62,8 @@ def camera(
     screen = console.out()
     if run.no_window is not None:
         screen.print(f"no window: {run.no_window}")
+    if run.broken_off is not None:
+        screen.print(f"broken off: {run.broken_off}")
     screen.print(f"{run.num_frames} frames, {run.dropped} dropped, {run.fps:.1f} frames/s")
     if run.latency_ms_median is not None:
         screen.print(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ocusam.cli import console, options
+from ocusam.cli.davis import davis_score
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -24,8 +25,16 @@ EXAMPLE = (
 @console.reports_errors
 def evaluate(
     annotations: Annotated[
-        Path, typer.Argument(help="annotations.json; its conventions are inside.", show_default=False)
+        Path,
+        typer.Argument(
+            help="annotations.json (its conventions are inside), or a folder of true masks.",
+            show_default=False,
+        ),
     ],
+    result: Annotated[
+        Path | None,
+        typer.Argument(help="Folder of masks to score as `davis-score` does.", show_default=False),
+    ] = None,
     weights: options.Weights = None,
     model: options.Model = "nano",
     device: options.Device = "cpu",
@@ -57,6 +66,10 @@ def evaluate(
     ] = None,
 ) -> None:
     """Track annotated recordings from their first clicks and compare with their truth."""
+    if result is not None:
+        # Two folders of masks: nothing to track.
+        davis_score(annotations, result, out=out)
+        return
     from ocusam.workflows.evaluate import evaluate as run
     from ocusam.workflows.evaluate import write_json
     from ocusam.workflows.settings import RunSettings

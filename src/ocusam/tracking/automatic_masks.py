@@ -161,6 +161,14 @@ class SAM2AutomaticMaskGenerator:
             model, max_hole_area=min_mask_region_area, max_sprinkle_area=min_mask_region_area
         )
 
+    @classmethod
+    def from_pretrained(cls, model_id: str, **options: Any) -> SAM2AutomaticMaskGenerator:
+        """Build a generator with published weights, by their name on the hub; see `tracking.pretrained`."""
+        from ocusam.tracking.pretrained import build_sam2_hf, split_options
+
+        network, own = split_options(options)
+        return cls(build_sam2_hf(model_id, **network), **own)
+
     @torch.inference_mode()
     def generate(self, image: Any, *, progress: Progress | None = None) -> list[dict[str, Any]]:
         """Return all masks of a picture, best predicted IoU first (with crops: smallest crop first).

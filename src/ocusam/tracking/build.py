@@ -114,12 +114,11 @@ def build_sam2_video_predictor(
     Raises:
         ModelError, WeightsError: as for `build_sam2`.
     """
-    predictor_options = find_config(config).predictor_options | {
-        name: options.pop(name) for name in _PREDICTOR_OPTIONS if name in options
-    }
+    predictor_options = find_config(config).predictor_options
     if apply_postprocessing:
         options = {"binarize_mask_from_pts_for_mem_enc": True} | options
-        predictor_options = {"fill_hole_area": VIDEO_FILL_HOLE_AREA} | predictor_options
+        predictor_options = predictor_options | {"fill_hole_area": VIDEO_FILL_HOLE_AREA}
+    predictor_options |= {name: options.pop(name) for name in _PREDICTOR_OPTIONS if name in options}
     network = build_sam2(
         config, ckpt_path, device, dtype=dtype, apply_postprocessing=apply_postprocessing, **options
     )

@@ -46,6 +46,13 @@ class SAM2CameraPredictor:
         self.predictor = predictor
         self._stream: tuple[PushSource, VideoSession] | None = None
 
+    @classmethod
+    def from_pretrained(cls, model_id: str, **options: Any) -> SAM2CameraPredictor:
+        """Build a predictor with published weights, by their name on the hub; see `tracking.pretrained`."""
+        from ocusam.tracking.pretrained import build_sam2_video_predictor_hf
+
+        return cls(build_sam2_video_predictor_hf(model_id, **options))
+
     @property
     def device(self) -> torch.device:
         """Where the network is."""

@@ -1,4 +1,4 @@
-"""From anything that names a network to its config: a name, a YAML file, a transformers folder.
+"""From what names a network to its config: a name, a YAML file, a folder of transformers.
 
 Notable choices: a file that exists wins over an official name, so that an edited copy is read and not
 replaced by the original.

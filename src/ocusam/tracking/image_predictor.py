@@ -61,6 +61,19 @@ class SAM2ImagePredictor:
         self._features: ImageFeatures | None = None
         self._sizes: list[tuple[int, int]] = []
 
+    @classmethod
+    def from_pretrained(cls, model_id: str, **options: Any) -> SAM2ImagePredictor:
+        """Build a predictor with published weights; see `ocusam.tracking.pretrained.build_sam2_hf`.
+
+        Args:
+            model_id: "facebook/sam2.1-hiera-tiny", "sam2.1_hiera_tiny", "nano", or a folder of transformers.
+            options: for `build_sam2`, and arguments of this class.
+        """
+        from ocusam.tracking.pretrained import build_sam2_hf, split_options
+
+        network, own = split_options(options)
+        return cls(build_sam2_hf(model_id, **network), **own)
+
     @property
     def device(self) -> torch.device:
         """Where the network is."""

@@ -1,4 +1,4 @@
-"""Networks and predictors by the name of a published checkpoint, which is fetched where it is not here yet.
+"""Published networks and predictors by name, fetched where they are not here yet.
 
 Purpose: the published package's `from_pretrained`, `build_sam2_hf` and `build_sam2_video_predictor_hf`.
 A name may also be a folder that transformers saved (`config.json` and `model.safetensors`), and "nano".
@@ -6,10 +6,12 @@ A name may also be a folder that transformers saved (`config.json` and `model.sa
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
 from ocusam.core.errors import WeightsError
+from ocusam.model.config import Sam2Config
 from ocusam.model.sam2 import SAM2
 from ocusam.tracking.build import build_sam2, build_sam2_video_predictor
 from ocusam.tracking.find_config import repository_preset
@@ -43,6 +45,16 @@ def find_pretrained(model_id: str | Path, hub: Hub | None = None) -> tuple[str, 
             f"{', '.join(PACKAGED)}, {repositories}."
         )
     return name, fetch(name, hub).path
+
+
+def split_options(options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Divide options into those of `build_sam2` and the rest, which are a predictor's own."""
+    known = {field.name for field in dataclasses.fields(Sam2Config)}
+    known |= {"device", "dtype", "mode", "apply_postprocessing"}
+    return (
+        {key: value for key, value in options.items() if key in known},
+        {key: value for key, value in options.items() if key not in known},
+    )
 
 
 def build_sam2_hf(model_id: str | Path, **options: Any) -> SAM2:

@@ -78,6 +78,13 @@ class SAM2VideoPredictor:
         """Whether each pixel of an output goes to one object at most."""
         return self._engine.non_overlap_masks
 
+    @classmethod
+    def from_pretrained(cls, model_id: str, **options: Any) -> SAM2VideoPredictor:
+        """Build a predictor with published weights, by their name on the hub; see `tracking.pretrained`."""
+        from ocusam.tracking.pretrained import build_sam2_video_predictor_hf
+
+        return build_sam2_video_predictor_hf(model_id, **options)
+
     @property
     def device(self) -> torch.device:
         """Where the network is."""

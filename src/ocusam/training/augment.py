@@ -21,6 +21,11 @@ class AugmentConfig:
     """How much is changed; probabilities, and ranges in the units named."""
 
     flip: float = 0.5
+    frame_eye: float = 0.75
+    """Probability that the picture is cut so that the eye takes a share of its width drawn from `eye_share`, as in
+    the pictures of head-worn and remote eye cameras. The rest keeps the renderer's framing, from tight to half a
+    face."""
+    eye_share: tuple[float, float] = (0.4, 1.2)
     affine: float = 0.4
     rotate_deg: float = 20.0
     zoom: tuple[float, float] = (0.75, 1.6)
@@ -70,17 +75,23 @@ def geometry(rng: np.random.Generator, pictures: U8, masks: U8, config: AugmentC
         pictures, masks = pictures[..., ::-1], masks[..., ::-1]
     pictures, masks = np.ascontiguousarray(pictures), np.ascontiguousarray(masks)
     do_affine, do_squash = rng.random() < config.affine, rng.random() < config.squash
-    if not (do_affine or do_squash):
+    do_frame, box = rng.random() < config.frame_eye, _sizes_of(masks)
+    if not (do_affine or do_squash or (do_frame and box)):
         return pictures, masks
     height, width = pictures.shape[-2:]
     angle = np.deg2rad(rng.normal(0, config.rotate_deg / 2)) if do_affine else 0.0
     zoom = float(np.exp(rng.uniform(*np.log(config.zoom)))) if do_affine else 1.0
     squash = float(np.exp(rng.uniform(-np.log(2), np.log(2)) / 2)) if do_squash else 1.0
-    box = _sizes_of(masks)
     centre = np.array([(box[0] + box[2]) / 2, (box[1] + box[3]) / 2] if box else [width / 2, height / 2])
-    # Where the centre of the eye lands: usually near where it was, anywhere in the middle four fifths at most.
     size = np.array([width, height])
-    lands = np.clip(centre + rng.normal(0, 0.1, 2) * size * do_affine, 0.1 * size, 0.9 * size)
+    if do_frame and box:
+        eye_width = max(box[2] - box[0], 1.5 * (box[3] - box[1]), 8.0)
+        share = float(np.exp(rng.uniform(*np.log(config.eye_share))))
+        zoom = float(np.clip(share * width / eye_width, 0.8, 3.0))
+        lands = rng.uniform(0.35, 0.65, 2) * size
+    else:
+        # Usually near where it was, anywhere in the middle four fifths at most.
+        lands = np.clip(centre + rng.normal(0, 0.1, 2) * size * do_affine, 0.1 * size, 0.9 * size)
     c, s = np.cos(angle), np.sin(angle)
     inverse = np.array([[c, s], [-s, c]]) @ np.diag([squash / zoom, 1 / (squash * zoom)])
     matrix = np.concatenate([inverse, (centre - inverse @ lands)[:, None]], 1).astype(np.float32)

@@ -24,6 +24,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from ocusam.training import clicks
+from ocusam.training.eye_parts import PARTS
 from ocusam.training.augment import U8, AugmentConfig, augment
 
 KINDS = ("pupil", "iris", "sclera", "cr", "lid_opening", "nothing")
@@ -50,7 +51,7 @@ class ClipConfig:
     group: int = 4
     prompt_shares: tuple[float, float, float, float] = (0.7, 0.15, 0.15, 0.0)
     nothing: float = 0.06
-    two_eyes: float = 0.08
+    two_eyes: float = 0.03
     augment: AugmentConfig = field(default_factory=AugmentConfig)
 
 
@@ -70,6 +71,8 @@ class Batch:
     """Prompt on the first frame: (x, y) px."""
     labels_bon: Tensor
     """1 positive, 0 negative, 2 and 3 the corners of a box."""
+    parts_bptgg: Tensor
+    """Covered share of each cell by each of `eye_parts.PARTS`, bytes 0..255."""
     prompt: str
     """One of PROMPTS; with "mask" the truth of the first frame is the prompt."""
     step: int
@@ -232,7 +235,7 @@ class BatchMaker(Dataset[Batch]):
             if own.random() < config.two_eyes and len(scenes) > 1:
                 scene = _side_by_side(own, scene, scenes[(number + 1) % len(scenes)])
             rows.append(self._row(own, scene, prompt))
-        pictures, truth, area, kind, points, labels = (np.stack(part) for part in zip(*rows, strict=True))
+        pictures, truth, area, kind, points, labels, parts = (np.stack(part) for part in zip(*rows, strict=True))
         return Batch(
             torch.from_numpy(pictures),
             torch.from_numpy(truth),
@@ -240,6 +243,7 @@ class BatchMaker(Dataset[Batch]):
             torch.from_numpy(kind),
             torch.from_numpy(points),
             torch.from_numpy(labels),
+            torch.from_numpy(parts),
             prompt,
             step,
         )
@@ -284,7 +288,7 @@ class BatchMaker(Dataset[Batch]):
         config = self.config
         changes = config.augment
         if scene.names[0].startswith("0:"):
-            changes = replace(changes, squash=0.0)  # two eyes side by side are squeezed already
+            changes = replace(changes, squash=0.0, frame_eye=0.0)  # two eyes side by side are squeezed already
         scene.pictures, scene.masks = augment(rng, scene.pictures, scene.masks, changes)
         chosen = _choose(rng, scene, config, prompt)
         points, labels, truth, area, kind = [], [], [], [], []
@@ -304,7 +308,18 @@ class BatchMaker(Dataset[Batch]):
             np.array(kind, np.int64),
             np.array(points, np.float32),
             np.array(labels, np.int64),
+            self._parts(scene),
         )
+
+    def _parts(self, scene: _Scene) -> U8:
+        """All of the eye's parts on the grid, (parts, T, g, g), whatever was chosen as objects."""
+        grid = (self.config.grid, self.config.grid)
+        layers = []
+        for part in PARTS:
+            own = [scene.masks[i] for i in range(len(scene.names)) if scene.kind(i) == part]
+            whole = np.max(own, axis=0) if own else np.zeros(scene.pictures.shape, np.uint8)
+            layers.append([cv2.resize(m, grid, interpolation=cv2.INTER_AREA) for m in whole])
+        return np.array(layers, np.uint8)
 
 
 class _Steps(Sampler[int]):

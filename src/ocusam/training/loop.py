@@ -23,6 +23,7 @@ from ocusam.core.errors import WeightsError
 from ocusam.model.config import get_config
 from ocusam.model.sam2 import SAM2
 from ocusam.training.clips import KINDS, Batch, BatchMaker, ClipConfig, Renderer, batches, rendered_eye
+from ocusam.training.eye_parts import EyeParts
 from ocusam.training.optim import MovingAverage, OptimConfig, Optimiser, Ranks, learning_rate, point_at_clicks
 from ocusam.training.passes import PassResult, clip_pass, picture_pass
 from ocusam.training.scores import HELD_OUT_SEED, score
@@ -96,7 +97,8 @@ class Trainer:
             state = load_state(weights)
             check_fits(self.model.state_dict(), state, source=str(weights))
             self.model.load_state_dict(state)
-        self.optimiser = Optimiser(self.model, config.optim)
+        self.parts = EyeParts(self.model.config)
+        self.optimiser = Optimiser(self.model, config.optim, list(self.parts.parameters()))
         self.average = MovingAverage(self.model, config.optim.ema_decay)
         self.step = 0
         self.seconds = 0.0
@@ -115,6 +117,7 @@ class Trainer:
         """Write everything needed to go on, under a temporary name first."""
         state = {
             "model": self.model.state_dict(),
+            "parts": self.parts.state_dict(),
             "average": self.average.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "step": self.step,
@@ -142,6 +145,7 @@ class Trainer:
                 "use the same options, or start in another folder with --weights."
             ) from None
         self.model.load_state_dict(state["model"])
+        self.parts.load_state_dict(state["parts"])
         self.average.load_state_dict(state["average"])
         self.step, self.seconds = int(state["step"]), float(state["seconds"])
         return True
@@ -214,13 +218,16 @@ class Trainer:
         rng = np.random.default_rng([config.seed, 5, self.step])
         corrected = rng.random() < config.correction_share
         if config.stage == "images":
+            corrections = int(rng.integers(1, 3)) if corrected else 0
             result = picture_pass(
-                self.model, batch, corrections=int(rng.integers(1, 3)) if corrected else 0, rng=rng, half=config.half
+                self.model, batch, corrections=corrections, rng=rng, half=config.half, parts=self.parts
             )
         else:
             frames = batch.pictures_btss.shape[1]
             frame = int(rng.integers(1, frames)) if corrected else None
-            result = clip_pass(self.model, batch, corrected_frame=frame, rng=rng, half=config.half)
+            result = clip_pass(
+                self.model, batch, corrected_frame=frame, rng=rng, half=config.half, parts=self.parts
+            )
         result.terms.total.backward()  # type: ignore[no-untyped-call]
         # One clock for all processes: the share used up travels with the gradients.
         self._used = self.optimiser.average_over(self.ranks, 0.0 if self.ranks.index else self._progress())

@@ -97,9 +97,9 @@ class Ranks:
 class Optimiser:
     """Muon and AdamW behind one `step`, with gradient clipping; `state_dict` holds both."""
 
-    def __init__(self, model: nn.Module, config: OptimConfig) -> None:
+    def __init__(self, model: nn.Module, config: OptimConfig, extra: list[nn.Parameter] | None = None) -> None:
         self.config = config
-        groups: dict[tuple[str, bool], list[Tensor]] = {}
+        groups: dict[tuple[str, bool], list[Tensor]] = {("plain", False): list(extra or [])}
         for name, parameter, kind in parameter_kinds(model):
             encoder = name.startswith("image_encoder.")
             if encoder and config.encoder_lr_share == 0:

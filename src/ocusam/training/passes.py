@@ -24,6 +24,7 @@ from torch import Tensor
 from ocusam.model.sam2 import SAM2, ImageFeatures, MemorySelection, PointPrompt, StepOutput
 from ocusam.training.clicks import PADDING, correction_click
 from ocusam.training.clips import KINDS, Batch
+from ocusam.training.eye_parts import EyeParts, parts_loss
 from ocusam.training.losses import LossTerms, object_weight, on_grid, sam2_loss
 
 EMBEDDING_WEIGHT = 0.02
@@ -78,6 +79,17 @@ def _embedding_loss(features: ImageFeatures) -> Tensor:
     return EMBEDDING_WEIGHT * torch.relu(features.embedding_bchw.float().square().mean() - 1)
 
 
+def _encoder_loss(encoded: ImageFeatures, batch: Batch, parts: EyeParts | None, half: bool) -> Tensor:
+    """What the encoder learns besides the objects asked for; `encoded` holds pictures x frames."""
+    loss = _embedding_loss(encoded)
+    if parts is None:
+        return loss
+    with autocast(half):
+        logits = parts(encoded)
+    truth = batch.parts_bptgg.transpose(1, 2).flatten(0, 1).float() / 255
+    return loss + parts_loss(logits, truth)
+
+
 def _loss(output: StepOutput, batch: Batch, frame: int) -> LossTerms:
     truth = batch.truth_botgg[:, :, frame].flatten(0, 1).float() / 255
     area = batch.area_bot[:, :, frame].flatten()
@@ -101,7 +113,13 @@ def _iou_of_kind(iou_b: Tensor, batch: Batch, frame: int) -> dict[str, tuple[flo
 
 
 def picture_pass(
-    model: SAM2, batch: Batch, *, corrections: int, rng: np.random.Generator, half: bool
+    model: SAM2,
+    batch: Batch,
+    *,
+    corrections: int,
+    rng: np.random.Generator,
+    half: bool,
+    parts: EyeParts | None = None,
 ) -> PassResult:
     """Prompt, decode and score single pictures (T = 1), with `corrections` further clicks.
 
@@ -111,7 +129,8 @@ def picture_pass(
     size = batch.pictures_btss.shape[-1]
     rows = torch.arange(count).repeat_interleave(objects)
     with autocast(half):
-        features = model.encode_image(normalised(batch.pictures_btss[:, 0])).select(rows)
+        encoded = model.encode_image(normalised(batch.pictures_btss[:, 0]))
+        features = encoded.select(rows)
     points, labels = batch.points_bon2.flatten(0, 1), batch.labels_bon.flatten(0, 1)
     previous: Tensor | None = None
     terms: LossTerms | None = None
@@ -129,7 +148,7 @@ def picture_pass(
             previous = logits.detach().float().clamp(-32, 32)
     assert terms is not None and first_iou is not None
     terms = terms.scaled(1 / (corrections + 1))
-    terms.total = terms.total + _embedding_loss(features)
+    terms.total = terms.total + _encoder_loss(encoded, batch, parts, half)
     return PassResult(terms, _iou_of_kind(first_iou, batch, 0))
 
 
@@ -157,7 +176,13 @@ def select_memories(past: list[_Remembered], frame: int, num_maskmem: int, max_p
 
 
 def clip_pass(
-    model: SAM2, batch: Batch, *, corrected_frame: int | None, rng: np.random.Generator, half: bool
+    model: SAM2,
+    batch: Batch,
+    *,
+    corrected_frame: int | None,
+    rng: np.random.Generator,
+    half: bool,
+    parts: EyeParts | None = None,
 ) -> PassResult:
     """Follow the objects of clips through the memory; losses of all frames averaged.
 
@@ -207,7 +232,7 @@ def clip_pass(
                 past.append(_remember(model, features, output, frame, prompted=prompted))
     assert terms is not None
     terms = terms.scaled(1 / passes)
-    terms.total = terms.total + _embedding_loss(encoded)
+    terms.total = terms.total + _encoder_loss(encoded, batch, parts, half)
     return PassResult(terms, sums)
 
 

@@ -1,4 +1,4 @@
-"""Writing weights in any of three forms: the published one, safetensors, or under Hugging Face's names."""
+"""Writing weights: the published form, safetensors, or Hugging Face's names."""
 
 from __future__ import annotations
 

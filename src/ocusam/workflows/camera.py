@@ -102,6 +102,7 @@ class CameraRun:
         latency_ms_p95: 95th percentile of that.
         fps: frames tracked per second.
         interrupted: the user ended it.
+        broken_off: why a recording ended before its source did (a picture of another size), or None.
         no_window: why no window was shown though it was asked for, or None.
         folder: where it was recorded, or None.
     """
@@ -112,6 +113,7 @@ class CameraRun:
     latency_ms_p95: float | None
     fps: float
     interrupted: bool
+    broken_off: str | None
     no_window: str | None
     folder: Path | None
 
@@ -188,9 +190,20 @@ class _Run:
         self.record: dict[str, Any] = {}
         self.recording: Recording | None = None
         self.latencies, self.num_frames, self.seconds = Latencies(), 0, 0.0
+        self.broken_off: str | None = None
 
     def all(self, grabber: Grabber, stack: ExitStack, feed: Feed, progress: Progress | None) -> None:
         """Track until the source, the user or `max_frames` ends it."""
+        try:
+            self.loop(grabber, stack, feed, progress)
+        except InputError as error:
+            if self.recording is None:
+                raise
+            # What is recorded cannot be had again: it is finished, with the reason in its record.
+            self.broken_off = str(error)
+
+    def loop(self, grabber: Grabber, stack: ExitStack, feed: Feed, progress: Progress | None) -> None:
+        """The loop itself."""
         started, limit = time.perf_counter(), self.settings.max_frames
         for grabbed in grabber:
             output, objects = self.track(grabbed)
@@ -272,6 +285,7 @@ class _Run:
             self.latencies.percentile(95),
             self.num_frames / max(self.seconds, 1e-9),
             interrupted,
+            self.broken_off,
             no_window,
             self.folder if self.recording is not None else None,
         )
@@ -282,6 +296,7 @@ class _Run:
                 latency_ms_median=run.latency_ms_median,
                 latency_ms_p95=run.latency_ms_p95,
                 interrupted=interrupted,
+                broken_off=run.broken_off,
                 seconds=round(self.seconds, 2),
             )
         return run

@@ -1,4 +1,4 @@
-"""Convert weights between the published form, safetensors and the folder that transformers loads.
+"""Convert weights between the published form, safetensors and transformers.
 
 Purpose: `ocusam convert`. What comes out loads back here, and is checked against the network first.
 

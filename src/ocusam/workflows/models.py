@@ -33,7 +33,7 @@ class OpenedModel:
 
 
 def open_predictor(
-    model: str | Sam2Config | OpenedModel | Predictor = "nano",
+    model: str | Path | Sam2Config | OpenedModel | Predictor = "nano",
     weights: str | Path | None = None,
     device: str = "cpu",
 ) -> OpenedModel:
@@ -51,7 +51,7 @@ def open_predictor(
     """
     if isinstance(model, OpenedModel):
         return model
-    if not isinstance(model, str | Sam2Config):
+    if not isinstance(model, str | Path | Sam2Config):
         return OpenedModel(model, {"model": type(model).__name__, "weights": None})
     config = find_config(model).config
     path = _weights_file(model, weights, config)
@@ -67,9 +67,9 @@ def open_predictor(
     return OpenedModel(predictor, record)
 
 
-def _weights_file(model: str | Sam2Config, weights: str | Path | None, config: Sam2Config) -> Path:
+def _weights_file(model: str | Path | Sam2Config, weights: str | Path | None, config: Sam2Config) -> Path:
     """The file that is meant: the one given, the one in the model's own folder, or the one that is here."""
-    if weights is None and isinstance(model, str) and (Path(model) / WEIGHTS_FILE).is_file():
+    if weights is None and not isinstance(model, Sam2Config) and (Path(model) / WEIGHTS_FILE).is_file():
         weights = model
     path = Path(weights) if weights is not None else weights_on_hand(config.name)
     if path is None:

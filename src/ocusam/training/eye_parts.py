@@ -1,0 +1,48 @@
+"""A second task for the image encoder while it learns: name every pixel's part of the eye.
+
+A linear layer on the three feature maps that the mask decoder reads predicts where pupil, iris, sclera and
+reflections are, without any click. Its gradient reaches every pixel of every picture, where that of a click
+reaches one object; a short training from scratch learns to see much sooner (docs/lab_log.md). The layer is
+thrown away afterwards: the network that ships has the published form.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ocusam.model.config import Sam2Config
+from ocusam.model.sam2 import ImageFeatures
+
+PARTS = ("pupil", "iris", "sclera", "cr")
+
+
+class EyeParts(nn.Module):
+    """Logits of the parts at stride 4, summed from linear readings of strides 4, 8 and 16."""
+
+    def __init__(self, config: Sam2Config) -> None:
+        super().__init__()
+        width = config.hidden_dim
+        self.stride4 = nn.Conv2d(width // 8, len(PARTS), kernel_size=1)
+        self.stride8 = nn.Conv2d(width // 4, len(PARTS), kernel_size=1)
+        self.stride16 = nn.Conv2d(width, len(PARTS), kernel_size=1)
+        nn.init.constant_(self.stride4.bias, -3.0)  # most of a picture belongs to no part
+
+    def forward(self, features: ImageFeatures) -> Tensor:
+        """Return (B, parts, H/4, W/4) logits, float32."""
+        fine, middle = features.high_res
+        logits: Tensor = self.stride4(fine).float()
+        for layer, level in ((self.stride8, middle), (self.stride16, features.embedding_bchw)):
+            coarse = layer(level).float()
+            logits = logits + F.interpolate(coarse, size=logits.shape[-2:], mode="bilinear", align_corners=False)
+        return logits
+
+
+def parts_loss(logits_bphw: Tensor, truth_bpgg: Tensor) -> Tensor:
+    """Cross-entropy plus dice over pixels, averaged over the parts; truth is covered share 0..1, any finer grid."""
+    truth = F.adaptive_avg_pool2d(truth_bpgg.float(), list(logits_bphw.shape[-2:]))
+    entropy = F.binary_cross_entropy_with_logits(logits_bphw, truth, reduction="none").mean((0, 2, 3))
+    prob = torch.sigmoid(logits_bphw)
+    overlap, sizes = (prob * truth).sum((0, 2, 3)), (prob + truth).sum((0, 2, 3))
+    return (4 * entropy + 1 - (2 * overlap + 1) / (sizes + 1)).mean()
