@@ -13,13 +13,15 @@ SIZE, LOW = (192, 192), (64, 64)
 PUPIL = Ellipse((100.3, 80.7), (60, 45), 30)
 
 
-def fit(shape: Ellipse, *, top: float = -999.0, bottom: float = 999.0) -> EllipseFit | None:
+def fit(
+    shape: Ellipse, *, top: float = -999.0, bottom: float = 999.0, both_lids: bool = False
+) -> EllipseFit | None:
     """Fit a shape of which a lid hides all above y = top and below y = bottom."""
     yy, xx = np.mgrid[0 : SIZE[0], 0 : SIZE[1]]
     values = -shape.distance(np.stack([xx, yy], axis=-1))
     values = np.minimum(values, np.minimum(yy - top, bottom - yy)).astype(np.float32)
     contour = outer_contour(cv2.resize(values, LOW[::-1], interpolation=cv2.INTER_AREA), SIZE)
-    return fit_rim(contour) if contour is not None else None
+    return fit_rim(contour, both_lids=both_lids) if contour is not None else None
 
 
 @given(
@@ -77,7 +79,7 @@ def test_a_lid_over_the_pupil_is_completed(top: float, bound_px: float) -> None:
 
 def test_an_iris_cut_above_and_below_is_completed() -> None:
     iris = Ellipse((100, 90), (120, 110), 0)
-    found = fit(iris, top=60, bottom=125)
+    found = fit(iris, top=60, bottom=125, both_lids=True)
     assert found is not None
     assert found.ellipse.iou(iris) > 0.97
 
@@ -120,3 +122,17 @@ def test_points_known_not_to_be_rim_are_left_out() -> None:
 def test_a_sliver_between_the_lids_is_not_made_a_whole_pupil() -> None:
     found = fit(PUPIL, top=79, bottom=83)
     assert found is None or found.ellipse.area < 2.6 * 60 * 4
+
+
+def test_a_ragged_mask_is_fitted_as_a_whole() -> None:
+    rng = np.random.default_rng(3)
+    yy, xx = np.mgrid[0 : SIZE[0], 0 : SIZE[1]]
+    rough = cv2.GaussianBlur(rng.normal(0, 1, SIZE), (0, 0), 5) * 80
+    values = (-PUPIL.distance(np.stack([xx, yy], axis=-1)) + rough).astype(np.float32)
+    contour = outer_contour(cv2.resize(values, LOW[::-1], interpolation=cv2.INTER_AREA), SIZE)
+    assert contour is not None
+    found = fit_rim(contour)
+    assert found is not None
+    assert found.ellipse == fit_ellipse(contour.points)
+    assert found.rim.mean() < 0.5
+    assert found.ellipse.iou(PUPIL) > 0.75

@@ -1,9 +1,9 @@
 """Numbers do not change unnoticed: a miniature of each version against stored outputs of this project.
 
 `tests/golden/miniature.npz` was written by this file (`OCUSAM_WRITE_GOLDEN=1 pytest
-tests/tracking/test_golden.py`) when the full-size networks equalled the published code in every scenario of
-`test_reference.py`. Write it anew only with a change that is meant to change numbers, and after those tests
-passed.
+tests/tracking/test_golden.py`) when the full-size networks equalled the published code in the scenarios
+that docs/lab_log.md lists. Write it anew only with a change that is meant to change numbers, and after the
+tests of `test_reference.py` passed.
 """
 
 import os

@@ -11,11 +11,13 @@ from ocusam.training.clips import ClipConfig, Renderer
 
 U8 = NDArray[np.uint8]
 
-NO_CHANGES = AugmentConfig(flip=0, frame_eye=0, affine=0, squash=0, tone=0, invert=0, blur=0, coarse=0, noise=0, cutout=0, jpeg=0)
+NO_CHANGES = AugmentConfig(
+    flip=0, frame_eye=0, affine=0, squash=0, tone=0, invert=0, blur=0, coarse=0, noise=0, cutout=0, jpeg=0
+)
 
 
 def drawn_eye(seed: int, frames: int, fps: float, size: int) -> tuple[U8, dict[str, U8]]:
-    """Concentric pupil and iris in an oval opening, one reflection; shut in the middle of a clip of five or more."""
+    """Concentric pupil and iris in an oval opening, one reflection; shut midway in clips of five or more."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[:size, :size].astype(float)
     centre = size * rng.uniform(0.4, 0.6, 2)
@@ -27,7 +29,11 @@ def drawn_eye(seed: int, frames: int, fps: float, size: int) -> tuple[U8, dict[s
         pupil = np.clip(iris_radius * 0.5 - distance + 0.5, 0, 1)
         limbus = np.clip(iris_radius - distance + 0.5, 0, 1)
         shut = frames >= 5 and frame == frames // 2
-        opening = 0.0 if shut else (((x - cx) / (iris_radius * 1.9)) ** 2 + ((y - cy) / (iris_radius * 1.1)) ** 2 < 1)
+        opening = (
+            0.0
+            if shut
+            else (((x - cx) / (iris_radius * 1.9)) ** 2 + ((y - cy) / (iris_radius * 1.1)) ** 2 < 1)
+        )
         shine = np.clip(size * 0.03 - np.hypot(x - cx - iris_radius * 0.4, y - cy) + 0.5, 0, 1) * opening
         picture = 120 * (1 - opening) + opening * (200 * (1 - limbus) + 90 * (limbus - pupil) + 20 * pupil)
         pictures.append(picture * (1 - shine) + 250 * shine)

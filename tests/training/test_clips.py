@@ -16,7 +16,9 @@ def test_a_batch_depends_on_seed_and_step_alone(renderer: Renderer) -> None:
     one = BatchMaker(config, 7, renderer)
     first, second = one[4], one[5]
     again = BatchMaker(config, 7, renderer)[5]
-    assert torch.equal(second.pictures_btss, again.pictures_btss) and torch.equal(second.points_bon2, again.points_bon2)
+    assert torch.equal(second.pictures_btss, again.pictures_btss) and torch.equal(
+        second.points_bon2, again.points_bon2
+    )
     assert torch.equal(second.truth_botgg, again.truth_botgg) and second.prompt == again.prompt
     assert not torch.equal(first.pictures_btss, second.pictures_btss)
     other = BatchMaker(config, 8, renderer)[5]
@@ -51,7 +53,9 @@ def test_clicks_lie_on_their_truth_after_every_change(renderer: Renderer) -> Non
                     assert int(covered) >= 128
 
 
-def test_clips_begin_with_a_visible_pupil_and_know_when_it_is_gone(renderer: Renderer, tiny_pictures: ClipConfig) -> None:
+def test_clips_begin_with_a_visible_pupil_and_know_when_it_is_gone(
+    renderer: Renderer, tiny_pictures: ClipConfig
+) -> None:
     batch = BatchMaker(replace(tiny_pictures, frames=5), 2, renderer)[0]
     pupil = batch.kind_bo == KINDS.index("pupil")
     assert bool(batch.present_bot[pupil][:, 0].all())
@@ -63,7 +67,9 @@ def test_masks_move_with_the_picture(renderer: Renderer) -> None:
     """After any change of geometry the dark pupil still lies under its mask."""
     pictures, coverage = renderer(3, 1, 1.0, 128)
     masks = np.stack([coverage["pupil"], coverage["sclera"]])
-    only_geometry = AugmentConfig(tone=0, invert=0, blur=0, coarse=0, noise=0, cutout=0, jpeg=0, affine=1, squash=1)
+    only_geometry = AugmentConfig(
+        tone=0, invert=0, blur=0, coarse=0, noise=0, cutout=0, jpeg=0, affine=1, squash=1
+    )
     for seed in range(20):
         moved, moved_masks = augment(np.random.default_rng(seed), pictures, masks, only_geometry)
         pupil, sclera = moved_masks[:, 0] > 250

@@ -13,8 +13,8 @@ from ocusam.model.sam2 import SAM2
 from ocusam.training.clips import BatchMaker, ClipConfig, Renderer
 from ocusam.training.loop import TrainConfig, Trainer
 from ocusam.training.optim import OptimConfig, learning_rate
-from ocusam.training.passes import picture_pass, select_memories
 from ocusam.training.passes import _Remembered as Remembered
+from ocusam.training.passes import picture_pass, select_memories
 from ocusam.weights.checkpoint import load_state
 
 
@@ -30,7 +30,9 @@ def _trainer(config: TrainConfig, folder: Path, renderer: Renderer) -> Trainer:
     return Trainer(config, folder, renderer=renderer, say=lambda line: None)
 
 
-def test_a_miniature_network_learns_two_pictures(tmp_path: Path, renderer: Renderer, tiny_pictures: ClipConfig) -> None:
+def test_a_miniature_network_learns_two_pictures(
+    tmp_path: Path, renderer: Renderer, tiny_pictures: ClipConfig
+) -> None:
     import numpy as np
 
     trainer = _trainer(_config(tiny_pictures, correction_share=0.0), tmp_path, renderer)
@@ -38,7 +40,7 @@ def test_a_miniature_network_learns_two_pictures(tmp_path: Path, renderer: Rende
     losses = []
     for _ in range(100):
         result = picture_pass(trainer.model, batch, corrections=0, rng=np.random.default_rng(0), half=False)
-        result.terms.total.backward()  # type: ignore[no-untyped-call]
+        result.terms.total.backward()
         trainer.optimiser.step(4e-3)
         losses.append(float(result.terms.total.detach()))
     assert losses[-1] < 0.5 * losses[0]
@@ -62,7 +64,9 @@ def test_a_resumed_run_equals_an_uninterrupted_one(
     second = _trainer(config, tmp_path / "parts", renderer)
     assert second.resume() and second.step == 2
     second.run()
-    for (name, a), b in zip(whole.model.state_dict().items(), second.model.state_dict().values(), strict=True):
+    for (name, a), b in zip(
+        whole.model.state_dict().items(), second.model.state_dict().values(), strict=True
+    ):
         assert torch.equal(a, b), name
     for a, b in zip(whole.average.values, second.average.values, strict=True):
         assert torch.equal(a, b)
@@ -82,7 +86,7 @@ def test_every_part_of_the_network_learns_from_clips(
         batch = BatchMaker(replace(clips, prompt_shares=prompts), 1, renderer)[step]
         clip_pass(
             trainer.model, batch, corrected_frame=2, rng=np.random.default_rng(0), half=False
-        ).terms.total.backward()  # type: ignore[no-untyped-call]
+        ).terms.total.backward()
     without = {name for name, p in trainer.model.named_parameters() if p.grad is None}
     assert without <= {"no_mem_pos_enc"}
 
@@ -104,7 +108,9 @@ def test_resuming_another_network_says_what_differs(
 ) -> None:
     trainer = _trainer(_config(tiny_pictures), tmp_path, renderer)
     state = {name: value for name, value in trainer.model.state_dict().items() if name != "no_mem_embed"}
-    torch.save({"model": state, "average": {}, "optimiser": [], "step": 1, "seconds": 0.0}, trainer.checkpoint_path)
+    torch.save(
+        {"model": state, "average": {}, "optimiser": [], "step": 1, "seconds": 0.0}, trainer.checkpoint_path
+    )
     with pytest.raises(WeightsError, match="no_mem_embed is missing"):
         trainer.resume()
 
@@ -121,6 +127,14 @@ def test_memories_are_chosen_by_the_trackers_rules() -> None:
     past = [Remembered(f, f in (0, 4), torch.full((1, 1, 1, 1), f), torch.full((1, 1), f)) for f in range(9)]
     chosen = select_memories(past, 9, num_maskmem=7, max_pointers=16)
     # Conditioning frames first at the last index, then 3..8 at indices 5..0 without those already there.
-    assert [(int(m.item()), row) for m, row in chosen.maps] == [(0, 6), (4, 6), (3, 5), (5, 3), (6, 2), (7, 1), (8, 0)]
+    assert [(int(m.item()), row) for m, row in chosen.maps] == [
+        (0, 6),
+        (4, 6),
+        (3, 5),
+        (5, 3),
+        (6, 2),
+        (7, 1),
+        (8, 0),
+    ]
     assert [int(p.item()) for p, _ in chosen.pointers] == [0, 4, 8, 7, 6, 5, 3, 2, 1]
     assert chosen.pointers[0][1] == pytest.approx(9 / 15) and chosen.pointers[2][1] == pytest.approx(1 / 15)

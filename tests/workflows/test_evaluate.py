@@ -46,7 +46,7 @@ def test_a_good_tracker_gets_good_scores(annotations: Path, tmp_path: Path) -> N
     assert s.closed == 2 and s.closed_called == 1.0 and s.false_blinks == 0.0
     assert (tmp_path / "a.png").is_file()
     assert len(list((tmp_path / "a").glob("*.png"))) == 12
-    write_json(tmp_path / "scores.json", results, annotations, None)
+    write_json(tmp_path / "scores.json", results, annotations)
     written = json.loads((tmp_path / "scores.json").read_text())["clips"]["a"]
     assert (
         written["scores"]["pupil"]["scored"] == 10 and len(written["frames"]) == 14

@@ -58,7 +58,9 @@ def reports_errors(command: Callable[P, R]) -> Callable[P, R]:
             )
             raise typer.Exit(BAD_INPUT) from None
         except KeyboardInterrupt:
-            Console(stderr=True).print("Interrupted; finished chunks of masks are kept in the output folder.")
+            Console(stderr=True).print(
+                "Interrupted. What was finished before is kept where there is an output folder."
+            )
             raise typer.Exit(INTERRUPTED) from None
 
     return wrapped

@@ -101,7 +101,7 @@ def evaluate(
         )
     console.wide().print(_table(results))
     if out is not None:
-        write_json(out, results, annotations, weights)
+        write_json(out, results, annotations)
         console.out().print(f"written to {out}")
 
 

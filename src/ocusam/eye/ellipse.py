@@ -7,7 +7,8 @@ Notable choices: direct least-squares fits (`direct_fit.py`), many at a time. Wh
 outline *from outside*: points that are not rim lie inside the true ellipse. So several fits are made, each
 leaving out another stretch of the outline (or two opposite ones, as the lids cut the iris), and the one wins
 that explains most points as rim while almost no outline lies outside it. A last robust refit (Tukey weights)
-uses all points that agree with the winner.
+uses all points that agree with the winner. An outline of which too little can be explained so (a ragged mask)
+is fitted as a whole.
 
 What it does not know: the picture. The rim is not refined on the picture's own edge, and the other objects'
 masks are not consulted except as `ignore`.
@@ -30,6 +31,9 @@ from ocusam.eye.direct_fit import MIN_POINTS, distances, fit_many
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
 
+# A circle cut by one straight lid keeps more than half of its outline as rim, however little is in sight;
+# less than that is no cut circle. Two lids leave less.
+_MAJORITY, _MAJORITY_BOTH = 0.5, 1.0 / 3.0
 _STARTS = 16  # directions in which a stretch of the outline is left out on trial
 # Plausibility of an eye's ellipse, wide on purpose: a circle tilted by 78 degrees has the axis ratio 0.2.
 _MIN_AXIS_RATIO = 0.2
@@ -82,12 +86,15 @@ def _as_ellipse(row: FloatArray) -> Ellipse | None:
     return Ellipse((x, y), (major, minor), math.degrees(angle))
 
 
-def fit_rim(contour: Contour, *, ignore: BoolArray | None = None) -> EllipseFit | None:
+def fit_rim(
+    contour: Contour, *, both_lids: bool = False, ignore: BoolArray | None = None
+) -> EllipseFit | None:
     """The ellipse of an object's complete outline from a contour of which a part is true rim.
 
     Args:
         contour: the outline; points on the picture's border are never rim.
-        ignore: (N,) True for points known not to be rim (for instance cut by another object), or None.
+        both_lids: the object may be cut on two opposite sides (an iris nearly always is, a pupil hardly
+        ever). ignore: (N,) True for points known not to be rim (for instance cut by another object), or None.
 
     Returns:
         The fit, or None in degenerate cases (hardly any rim, a line, an implausible shape).
@@ -107,12 +114,27 @@ def fit_rim(contour: Contour, *, ignore: BoolArray | None = None) -> EllipseFit 
     best = _best_candidate(contour, usable, tolerance)
     if best is None:
         return None
+    explained = np.mean((np.abs(best.distance(xy)) < tolerance)[usable])
+    if explained < (_MAJORITY_BOTH if both_lids else _MAJORITY):
+        return _fit_all(contour, usable)
     best, reach = _refine(best, contour, usable, tolerance)
     distance = best.distance(xy)
     rim = usable & (np.abs(distance) < reach)
     if np.count_nonzero(rim) < MIN_POINTS:
         return None
     return EllipseFit(best, float(np.sqrt(np.mean(distance[rim] ** 2))), _angular_share(best, xy[rim]), rim)
+
+
+def _fit_all(contour: Contour, usable: BoolArray) -> EllipseFit | None:
+    """An outline too irregular to tell rim from lid: the plain fit to all of it, with few points called
+    rim."""
+    plain = _as_ellipse(fit_many(contour.points, usable[None].astype(np.float64))[0])
+    if plain is None or not _plausible(plain, contour):
+        return None
+    distance = plain.distance(contour.points)
+    rim = usable & (np.abs(distance) < _tolerance(contour))
+    rms = float(np.sqrt(np.mean(distance[usable] ** 2)))
+    return EllipseFit(plain, rms, _angular_share(plain, contour.points[rim]), rim)
 
 
 def _best_candidate(contour: Contour, usable: BoolArray, tolerance: float) -> Ellipse | None:

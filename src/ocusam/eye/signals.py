@@ -116,7 +116,7 @@ def measure(
     contour = outer_contour(logits, size) if object_score > 0 else None
     if contour is None:
         return Measurement(None, 0.0, predicted_iou, object_score)
-    fit: EllipseFit | None = None if name == "sclera" else fit_rim(contour)
+    fit: EllipseFit | None = None if name == "sclera" else fit_rim(contour, both_lids=name == "iris")
     ellipse = fit.ellipse if fit is not None else None
     if ellipse is None and is_reflection(name):
         ellipse = _moments(contour)

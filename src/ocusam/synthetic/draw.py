@@ -128,10 +128,11 @@ def _led_layout(
 ) -> tuple[tuple[float, float], ...]:
     turn = rotation(camera.yaw, camera.pitch) @ rotation(*gaze)
     count = int(
-        rng.choice([0, 1, 2, 3, 4, 5, 6, 7, 8], p=[0.07, 0.33, 0.2, 0.08, 0.09, 0.05, 0.09, 0.03, 0.06])
+        rng.choice([0, 1, 2, 3, 4, 5, 6, 7, 8], p=[0.06, 0.27, 0.17, 0.07, 0.12, 0.07, 0.14, 0.03, 0.07])
     )
     spread = float(rng.uniform(0.3, 3.2)) if count > 1 else 0.0
-    middle = rng.normal(0, 1.6, 2)
+    # Rings of lamps are built around the camera, so their reflections surround the pupil and cross its rim.
+    middle = rng.normal(0, 1.0 if count > 3 else 1.6, 2)
     start = float(rng.uniform(0, 2 * math.pi))
     kind = rng.random()
     points: list[tuple[float, float]] = []

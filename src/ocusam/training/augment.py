@@ -1,8 +1,9 @@
-"""Changes to rendered pictures and their masks that cost almost nothing: geometry, tone, blur, noise, cut-outs.
+"""Changes to rendered pictures and their masks that cost almost nothing: geometry, tone, blur, noise,
+cut-outs.
 
-They widen what the renderer draws; quick trials showed that width of conditions, not polish, decides how well a
-network trained on rendered eyes does on real ones. One geometric change serves all frames of a clip, so that motion
-stays motion; noise differs from frame to frame. OpenCV on whole samples, one thread.
+They widen what the renderer draws; quick trials showed that width of conditions, not polish, decides how
+well a network trained on rendered eyes does on real ones. One geometric change serves all frames of a clip,
+so that motion stays motion; noise differs from frame to frame. OpenCV on whole samples, one thread.
 """
 
 from __future__ import annotations
@@ -22,9 +23,9 @@ class AugmentConfig:
 
     flip: float = 0.5
     frame_eye: float = 0.75
-    """Probability that the picture is cut so that the eye takes a share of its width drawn from `eye_share`, as in
-    the pictures of head-worn and remote eye cameras. The rest keeps the renderer's framing, from tight to half a
-    face."""
+    """Probability that the picture is cut so that the eye takes a share of its width drawn from `eye_share`,
+    as in the pictures of head-worn and remote eye cameras. The rest keeps the renderer's framing, from tight
+    to half a face."""
     eye_share: tuple[float, float] = (0.4, 1.2)
     affine: float = 0.4
     rotate_deg: float = 20.0
@@ -48,7 +49,12 @@ def _warp(stack: U8, matrix: NDArray[np.float32], border: int) -> U8:
     out = np.empty_like(flat)
     for plane, target in zip(flat, out, strict=True):
         cv2.warpAffine(
-            plane, matrix, (width, height), dst=target, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=border
+            plane,
+            matrix,
+            (width, height),
+            dst=target,
+            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+            borderMode=border,
         )
     return out.reshape(stack.shape)
 
@@ -134,7 +140,9 @@ def degrade(rng: np.random.Generator, pictures: U8, config: AugmentConfig) -> U8
         if sigma:
             picture = cv2.GaussianBlur(picture, (0, 0), sigma)
         if coarse < 1:
-            small = cv2.resize(picture, (int(width * coarse), int(height * coarse)), interpolation=cv2.INTER_AREA)
+            small = cv2.resize(
+                picture, (int(width * coarse), int(height * coarse)), interpolation=cv2.INTER_AREA
+            )
             picture = cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
         if noise:
             grain = np.empty(picture.shape, np.int16)
@@ -148,9 +156,7 @@ def degrade(rng: np.random.Generator, pictures: U8, config: AugmentConfig) -> U8
     return np.stack(out)
 
 
-def augment(
-    rng: np.random.Generator, pictures: U8, masks: U8, config: AugmentConfig
-) -> tuple[U8, U8]:
+def augment(rng: np.random.Generator, pictures: U8, masks: U8, config: AugmentConfig) -> tuple[U8, U8]:
     """All of it on one clip: (T, H, W) pictures with (N, T, H, W) coverage; same shapes out."""
     pictures, masks = geometry(rng, pictures, masks, config)
     return degrade(rng, tone(rng, pictures, config), config), masks

@@ -1,11 +1,11 @@
 """Simulated users: first clicks, boxes and correction clicks.
 
-A first click must not be ambiguous: a click that means the iris lies between pupil and limbus, a sclera click on
-white, a pupil click on no reflection. That follows from the truth itself, because the truth of iris and sclera
-leaves out what lies inside them; what remains is to stay away from edges and reflections. Correction clicks go
-where prediction and truth differ most, as published (Ravi et al. 2024, arXiv 2408.00714, section 5.2 and appendix D;
-Sofiiuk et al. 2021, arXiv 2102.06583): into the largest connected error region, positive where the mask misses
-something, negative where it holds too much.
+A first click must not be ambiguous: a click that means the iris lies between pupil and limbus, a sclera
+click on white, a pupil click on no reflection. That follows from the truth itself, because the truth of iris
+and sclera leaves out what lies inside them; what remains is to stay away from edges and reflections.
+Correction clicks go where prediction and truth differ most, as published (Ravi et al. 2024, arXiv
+2408.00714, section 5.2 and appendix D; Sofiiuk et al. 2021, arXiv 2102.06583): into the largest connected
+error region, positive where the mask misses something, negative where it holds too much.
 
 Coordinates are (x, y) in pixels, pixel centres at integers. Everything random comes from the given generator.
 """
@@ -24,15 +24,13 @@ Points = list[tuple[float, float, int]]
 
 
 def _distance_inside(region: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Distance of each pixel to the nearest one outside the region; the picture's border counts as outside."""
+    """Distance of each pixel to the nearest one outside the region; outside the picture counts too."""
     padded = np.pad(region.astype(np.uint8), 1)
     distance: NDArray[np.float32] = cv2.distanceTransform(padded, cv2.DIST_L2, 3)[1:-1, 1:-1]
     return distance
 
 
-def _pick(
-    rng: np.random.Generator, allowed: NDArray[np.bool_], scale: float = 1.0
-) -> tuple[float, float]:
+def _pick(rng: np.random.Generator, allowed: NDArray[np.bool_], scale: float = 1.0) -> tuple[float, float]:
     """A random pixel of `allowed` (not empty), with the position inside the pixel drawn too, scaled."""
     flat = np.flatnonzero(allowed)
     chosen = int(flat[int(rng.integers(len(flat)))])
@@ -48,12 +46,13 @@ def first_click(
 ) -> tuple[float, float] | None:
     """A click that can only mean this object.
 
-    Half of the clicks lie deep inside (at least half of the greatest distance from the edge), half anywhere at least
-    one and a half pixels, or a quarter of the greatest distance, from the edge.
+    Half of the clicks lie deep inside (at least half of the greatest distance from the edge), half anywhere
+    at least one and a half pixels, or a quarter of the greatest distance, from the edge.
 
     Args:
         coverage: (H, W) covered share of each pixel, 0..255.
-        avoid: (H, W) coverage of what a click should not hit (reflections); ignored where nothing else is left.
+        avoid: (H, W) coverage of what a click should not hit (reflections); ignored where nothing else is
+            left.
 
     Returns:
         (x, y), or None where no pixel is half covered.
@@ -75,7 +74,10 @@ def first_click(
 def box_around(
     rng: np.random.Generator, coverage: NDArray[np.uint8], jitter: float = 0.1
 ) -> tuple[float, float, float, float] | None:
-    """A hand-drawn box (x0, y0, x1, y1): each side off by up to `jitter` of the size, at most 20 px (as published)."""
+    """A hand-drawn box (x0, y0, x1, y1).
+
+    Each side is off by a normal error of `jitter` times the size, at most 20 px, as published.
+    """
     columns = np.flatnonzero((coverage >= 128).any(0))
     rows = np.flatnonzero((coverage >= 128).any(1))
     if len(columns) == 0:
@@ -96,8 +98,9 @@ def correction_click(
 ) -> tuple[float, float, int] | None:
     """A click where prediction and truth differ.
 
-    It lies in the largest connected error region: in two of three cases at its innermost point, else anywhere in it.
-    With no error at all it confirms the object by a positive click inside; with nothing there either, there is none.
+    It lies in the largest connected error region: in two of three cases at its innermost point, else
+    anywhere in it. With no error at all it confirms the object by a positive click inside; with nothing
+    there either, there is none.
 
     Args:
         predicted, truth: (H, W) masks on the same grid.
@@ -111,7 +114,8 @@ def correction_click(
         return (*_pick(rng, _deepest(truth), scale), POSITIVE) if truth.any() else None
     largest: NDArray[np.bool_] | None = None
     most = 0
-    # The two kinds of error are kept apart: a region that touches another of the other kind is not one region.
+    # The two kinds of error are kept apart: a region that touches another of the other kind is not one
+    # region.
     for kind in (truth & ~predicted, predicted & ~truth):
         count, labels, stats, _ = cv2.connectedComponentsWithStats(kind.astype(np.uint8), connectivity=8)
         if count > 1:
@@ -122,7 +126,9 @@ def correction_click(
     assert largest is not None
     where = _deepest(largest) if rng.random() < 2 / 3 else largest
     x, y = _pick(rng, where, scale)
-    inside = truth[min(int((y + 0.5) / scale), truth.shape[0] - 1), min(int((x + 0.5) / scale), truth.shape[1] - 1)]
+    inside = truth[
+        min(int((y + 0.5) / scale), truth.shape[0] - 1), min(int((x + 0.5) / scale), truth.shape[1] - 1)
+    ]
     return x, y, POSITIVE if inside else NEGATIVE
 
 

@@ -1,13 +1,15 @@
-"""Training batches: rendered eyes, several objects of one picture side by side, and the prompts that name them.
+"""Training batches: rendered eyes, several objects of one picture side by side, and the prompts that name
+them.
 
 A batch is a pure function of (seed, step), so an interrupted training resumes exactly. One background process
-renders; its batches arrive in order. Pupil, iris, sclera and reflections of one picture are trained next to each
-other, because a network that sees one object per picture learns to ignore the click and to take "the dark thing".
+renders; its batches arrive in order. Pupil, iris, sclera and reflections of one picture are trained next to
+each other, because a network that sees one object per picture learns to ignore the click and to take "the
+dark thing".
 
-Notable choices: the prompt's kind is drawn per batch, since the decoder's multimask policy depends on the number of
-points; the whole lid opening is asked for only by boxes or several clicks, because one click on it means something
-smaller; `group` consecutive steps share their rendered eyes (other gaze, lid and pupil, other augmentation), which
-divides the cost of drawing an eye.
+Notable choices: the prompt's kind is drawn per batch, since the decoder's multimask policy depends on the
+number of points; the whole lid opening is asked for only by boxes or several clicks, because one click on it
+means something smaller; `group` consecutive steps share their rendered eyes (other gaze, lid and pupil,
+other augmentation), which divides the cost of drawing an eye.
 It does not know the network; pictures are grey bytes and normalised by the trainer.
 """
 
@@ -24,8 +26,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from ocusam.training import clicks
-from ocusam.training.eye_parts import PARTS
 from ocusam.training.augment import U8, AugmentConfig, augment
+from ocusam.training.eye_parts import PARTS
 
 KINDS = ("pupil", "iris", "sclera", "cr", "lid_opening", "nothing")
 LEAST_AREA_PX = {"pupil": 12.0, "iris": 20.0, "sclera": 20.0, "cr": 4.0, "lid_opening": 40.0}
@@ -57,7 +59,10 @@ class ClipConfig:
 
 @dataclass
 class Batch:
-    """B pictures or clips of T frames with O objects each. Shapes as named; sizes in pixels of the network's input."""
+    """B pictures or clips of T frames with O objects each; shapes as named.
+
+    Coordinates and areas are in pixels of the network's input.
+    """
 
     pictures_btss: Tensor
     """Grey bytes."""
@@ -97,7 +102,7 @@ def _generator(*key: int) -> np.random.Generator:
 
 @dataclass
 class _Scene:
-    """A clip with every object of it: `masks` (N, T, S, S) in the order of `names`; reflections apart in `shine`."""
+    """A clip with every object of it: `masks` (N, T, S, S) in the order of `names`."""
 
     pictures: U8
     names: list[str]
@@ -169,9 +174,7 @@ def _click_on_nothing(rng: np.random.Generator, scene: _Scene) -> tuple[float, f
     return clicks._pick(rng, far if far.any() else covered == 0) if (covered == 0).any() else (0.0, 0.0)
 
 
-def _prompt(
-    rng: np.random.Generator, scene: _Scene, index: int, prompt: str
-) -> tuple[clicks.Points, bool]:
+def _prompt(rng: np.random.Generator, scene: _Scene, index: int, prompt: str) -> tuple[clicks.Points, bool]:
     """Points for one object, and whether they could be placed."""
     count = {"click": 1, "box": 2, "clicks": MAX_POINTS, "mask": 1}[prompt]
     if index < 0:
@@ -204,7 +207,9 @@ def _beside(rng: np.random.Generator, coverage: U8) -> tuple[float, float]:
     """A point outside an object but not far from it, as people place negative clicks."""
     solid = (coverage > 0).astype(np.uint8)
     reach = int(rng.integers(7, 61)) | 1
-    around = (cv2.dilate(solid, np.ones((reach, reach), np.uint8)) == 1) & (cv2.dilate(solid, np.ones((5, 5), np.uint8)) == 0)
+    around = (cv2.dilate(solid, np.ones((reach, reach), np.uint8)) == 1) & (
+        cv2.dilate(solid, np.ones((5, 5), np.uint8)) == 0
+    )
     return clicks._pick(rng, around if around.any() else solid == 0) if (solid == 0).any() else (0.0, 0.0)
 
 
@@ -216,7 +221,11 @@ class BatchMaker(Dataset[Batch]):
     """
 
     def __init__(
-        self, config: ClipConfig, seed: int, renderer: Renderer = rendered_eye, share: tuple[int, int] = (0, 1)
+        self,
+        config: ClipConfig,
+        seed: int,
+        renderer: Renderer = rendered_eye,
+        share: tuple[int, int] = (0, 1),
     ) -> None:
         self.config = config
         self.pictures = range(share[0], config.pictures, share[1])
@@ -235,7 +244,9 @@ class BatchMaker(Dataset[Batch]):
             if own.random() < config.two_eyes and len(scenes) > 1:
                 scene = _side_by_side(own, scene, scenes[(number + 1) % len(scenes)])
             rows.append(self._row(own, scene, prompt))
-        pictures, truth, area, kind, points, labels, parts = (np.stack(part) for part in zip(*rows, strict=True))
+        pictures, truth, area, kind, points, labels, parts = (
+            np.stack(part) for part in zip(*rows, strict=True)
+        )
         return Batch(
             torch.from_numpy(pictures),
             torch.from_numpy(truth),
@@ -249,7 +260,7 @@ class BatchMaker(Dataset[Batch]):
         )
 
     def _frames_of(self, step: int, index: int) -> _Scene:
-        """The clip of picture `index`: one frame of a shared rendering, or a clip of its own, at times reversed."""
+        """The clip of picture `index`: one frame of a shared rendering, or a clip of its own."""
         config = self.config
         if config.frames > 1:
             pictures, coverage = self._clip(step, index)
@@ -288,7 +299,9 @@ class BatchMaker(Dataset[Batch]):
         config = self.config
         changes = config.augment
         if scene.names[0].startswith("0:"):
-            changes = replace(changes, squash=0.0, frame_eye=0.0)  # two eyes side by side are squeezed already
+            changes = replace(
+                changes, squash=0.0, frame_eye=0.0
+            )  # two eyes side by side are squeezed already
         scene.pictures, scene.masks = augment(rng, scene.pictures, scene.masks, changes)
         chosen = _choose(rng, scene, config, prompt)
         points, labels, truth, area, kind = [], [], [], [], []
@@ -298,7 +311,9 @@ class BatchMaker(Dataset[Batch]):
             mask = scene.masks[index] if index >= 0 else nothing
             points.append([p[:2] for p in placed])
             labels.append([p[2] for p in placed])
-            truth.append([cv2.resize(m, (config.grid, config.grid), interpolation=cv2.INTER_AREA) for m in mask])
+            truth.append(
+                [cv2.resize(m, (config.grid, config.grid), interpolation=cv2.INTER_AREA) for m in mask]
+            )
             area.append(mask.reshape(config.frames, -1).sum(1, dtype=np.int64) / 255)
             kind.append(KINDS.index(scene.kind(index) if index >= 0 else "nothing"))
         return (

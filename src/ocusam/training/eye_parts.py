@@ -27,6 +27,7 @@ class EyeParts(nn.Module):
         self.stride4 = nn.Conv2d(width // 8, len(PARTS), kernel_size=1)
         self.stride8 = nn.Conv2d(width // 4, len(PARTS), kernel_size=1)
         self.stride16 = nn.Conv2d(width, len(PARTS), kernel_size=1)
+        assert self.stride4.bias is not None
         nn.init.constant_(self.stride4.bias, -3.0)  # most of a picture belongs to no part
 
     def forward(self, features: ImageFeatures) -> Tensor:
@@ -35,13 +36,15 @@ class EyeParts(nn.Module):
         logits: Tensor = self.stride4(fine).float()
         for layer, level in ((self.stride8, middle), (self.stride16, features.embedding_bchw)):
             coarse = layer(level).float()
-            logits = logits + F.interpolate(coarse, size=logits.shape[-2:], mode="bilinear", align_corners=False)
+            logits = logits + F.interpolate(
+                coarse, size=logits.shape[-2:], mode="bilinear", align_corners=False
+            )
         return logits
 
 
 def parts_loss(logits_bphw: Tensor, truth_bpgg: Tensor) -> Tensor:
-    """Cross-entropy plus dice over pixels, averaged over the parts; truth is covered share 0..1, any finer grid."""
-    truth = F.adaptive_avg_pool2d(truth_bpgg.float(), list(logits_bphw.shape[-2:]))
+    """Cross-entropy plus dice over pixels, averaged over the parts; truth 0..1, on any finer grid."""
+    truth = F.adaptive_avg_pool2d(truth_bpgg.float(), (logits_bphw.shape[-2], logits_bphw.shape[-1]))
     entropy = F.binary_cross_entropy_with_logits(logits_bphw, truth, reduction="none").mean((0, 2, 3))
     prob = torch.sigmoid(logits_bphw)
     overlap, sizes = (prob * truth).sum((0, 2, 3)), (prob + truth).sum((0, 2, 3))

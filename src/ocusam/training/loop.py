@@ -1,9 +1,10 @@
 """The training loop: batches in, checkpoints out; seeded, resumable to the bit, with progress and a CSV log.
 
-A training is made of stages (pictures, then clips) that differ in their batches and passes; each stage is one run of
-`Trainer`, started from fresh weights, from another stage's weights, or from its own last checkpoint. All random
-choices are functions of (seed, step), so a checkpoint needs no generator states. With a time budget the learning rate
-follows elapsed time instead of steps; then a resumed run is not the same to the bit, since clocks are not.
+A training is made of stages (pictures, then clips) that differ in their batches and passes; each stage is
+one run of `Trainer`, started from fresh weights, from another stage's weights, or from its own last
+checkpoint. All random choices are functions of (seed, step), so a checkpoint needs no generator states. With
+a time budget the learning rate follows elapsed time instead of steps; then a resumed run is not the same to
+the bit, since clocks are not.
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ from ocusam.weights.checkpoint import check_fits, load_state, save_state
 class TrainConfig:
     """One stage of training.
 
-    `steps` bounds the run; `minutes` (0 = none) too, and then the learning rate follows the larger share used.
+    `steps` bounds the run; `minutes` (0 = none) too, and then the learning rate follows the larger share
+    used.
     """
 
     model: str = "nano"
@@ -64,9 +66,9 @@ class Trainer:
         renderer: where pictures come from.
         say: takes the lines of progress.
         record: text values stored beside exported weights.
-        ranks: with several processes each computes its share of a batch and gradients are averaged; the first one
-            writes and speaks. On a CPU, one process of one thread per core beats one process of several threads by
-            far when the cores are also used by others.
+        ranks: with several processes each computes its share of a batch and gradients are averaged; the
+            first one writes and speaks. On a CPU, one process of one thread per core beats one process of
+            several threads by far when the cores are also used by others.
     """
 
     def __init__(
@@ -106,7 +108,7 @@ class Trainer:
         self._held_out: list[Batch] = []
         self._sums: dict[str, list[float]] = {}
 
-    # ---- files ----------------------------------------------------------------------------------------------
+    # ---- files
 
     @property
     def checkpoint_path(self) -> Path:
@@ -168,7 +170,7 @@ class Trainer:
         }
         save_state(path, {**self.model.state_dict(), **self.average.state_dict()}, record, dtype=dtype)
 
-    # ---- training -------------------------------------------------------------------------------------------
+    # ---- training
 
     def run(self) -> None:
         """Train until the steps or the minutes are used up, then save and export."""
@@ -228,7 +230,7 @@ class Trainer:
             result = clip_pass(
                 self.model, batch, corrected_frame=frame, rng=rng, half=config.half, parts=self.parts
             )
-        result.terms.total.backward()  # type: ignore[no-untyped-call]
+        result.terms.total.backward()
         # One clock for all processes: the share used up travels with the gradients.
         self._used = self.optimiser.average_over(self.ranks, 0.0 if self.ranks.index else self._progress())
         rate = learning_rate(config.optim, self.step, self._used)
@@ -237,7 +239,7 @@ class Trainer:
         self.step += 1
         return result, norm, rate
 
-    # ---- what is seen of it ---------------------------------------------------------------------------------
+    # ---- what is seen of it
 
     def _add_up(self, result: PassResult, norm: float) -> None:
         terms = result.terms
@@ -257,8 +259,8 @@ class Trainer:
         kinds = " ".join(f"{kind} {means[f'iou_{kind}']:.3f}" for kind in KINDS if f"iou_{kind}" in means)
         self.say(
             f"step {self.step} loss {means['loss']:.3f} focal {means['focal']:.4f} dice {means['dice']:.3f} "
-            f"iou {means['iou']:.3f} presence {means['presence']:.3f} norm {means['norm']:.2f} lr {rate:.1e} | "
-            f"{kinds} | {seconds_per_step:.2f} s/step, {left / 60:.0f} min left"
+            f"iou {means['iou']:.3f} presence {means['presence']:.3f} norm {means['norm']:.2f} "
+            f"lr {rate:.1e} | {kinds} | {seconds_per_step:.2f} s/step, {left / 60:.0f} min left"
         )
         names = ["loss", "focal", "dice", "iou", "presence", "norm"] + [f"iou_{kind}" for kind in KINDS]
         path = self.out_dir / "log.csv"
@@ -268,7 +270,9 @@ class Trainer:
             if fresh:
                 writer.writerow(["step", "seconds", "lr", "seconds_per_step", *names])
             shown = [f"{means[name]:.5g}" if name in means else "" for name in names]
-            writer.writerow([self.step, f"{self.seconds:.1f}", f"{rate:.3e}", f"{seconds_per_step:.3f}", *shown])
+            writer.writerow(
+                [self.step, f"{self.seconds:.1f}", f"{rate:.3e}", f"{seconds_per_step:.3f}", *shown]
+            )
 
     def _score(self) -> None:
         if not self.config.held_out_batches:
@@ -277,4 +281,6 @@ class Trainer:
             maker = BatchMaker(self.config.clips, HELD_OUT_SEED, self.renderer)
             # One batch per group, so that no two share an eye.
             self._held_out = [maker[i * self.config.clips.group] for i in range(self.config.held_out_batches)]
-        self.say(f"held out, step {self.step}: {score(self.averaged_model(), self._held_out, half=True).line()}")
+        self.say(
+            f"held out, step {self.step}: {score(self.averaged_model(), self._held_out, half=True).line()}"
+        )

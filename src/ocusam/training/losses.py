@@ -5,13 +5,14 @@ masks the best one is supervised in full, and every candidate's IoU prediction. 
 mask nor an IoU loss. Everything is computed in float32.
 
 Notable choices, where we differ from the paper and why:
-- The truth is soft: the covered share of a cell. A logit of zero then means "half covered", which is what makes
-  sub-pixel edges possible at stride 4. Focal and dice losses for hard labels have their minimum at 0 or 1 also for
-  a half-covered cell, so the forms here are those whose minimum lies at the soft label: the quality focal loss
-  |t-p|^2 BCE (Li et al. 2020, arXiv 2006.04388) and the dice loss with squared denominator (Milletari et al. 2016,
-  arXiv 1606.04797). For hard labels the first is the usual focal loss.
-- The other candidates are supervised too, with a smaller weight: our clicks are never ambiguous, and where only
-  the best of three counts, the network offers pupil, iris and sclera at once instead of listening to the click.
+- The truth is soft: the covered share of a cell. A logit of zero then means "half covered", which is what
+  makes sub-pixel edges possible at stride 4. Focal and dice losses for hard labels have their minimum at 0
+  or 1 also for a half-covered cell, so the forms here are those whose minimum lies at the soft label: the
+  quality focal loss |t-p|^2 BCE (Li et al. 2020, arXiv 2006.04388) and the dice loss with squared
+  denominator (Milletari et al. 2016, arXiv 1606.04797). For hard labels the first is the usual focal loss.
+- The other candidates are supervised too, with a smaller weight: our clicks are never ambiguous, and where
+  only the best of three counts, the network offers pupil, iris and sclera at once instead of listening to
+  the click.
 - Every object carries a weight, so that the many tiny or nearly hidden ones do not drown the rest.
 
 Shape suffixes: b object, m candidate mask, h/w mask grid.
@@ -32,9 +33,10 @@ PRESENCE_WEIGHT = 1.0
 OTHER_CANDIDATES_WEIGHT = 0.3
 """Weight of the mean mask loss of the candidates that are not the best."""
 FOCAL_AREA_SHARE = 0.05
-"""The focal loss of an object that covers this share of the picture is the published mean over all cells; that of a
-smaller one is taken over twenty times its own area instead. With the plain mean a small object's focal loss is next
-to nothing, and a network trained from scratch settles on empty masks, where the dice loss has no slope either."""
+"""The focal loss of an object that covers this share of the picture is the published mean over all cells;
+that of a smaller one is taken over twenty times its own area instead. With the plain mean a small object's
+focal loss is next to nothing, and a network trained from scratch settles on empty masks, where the dice
+loss has no slope either."""
 LEAST_AREA_SHARE = 0.002
 """Objects smaller than this share of the picture count as this large."""
 
@@ -77,8 +79,8 @@ class LossTerms:
 def soft_focal_loss(logits: Tensor, truth: Tensor) -> Tensor:
     """Sum over the last two axes of |t-p|^2 BCE(p, t), by the object's own area; shapes (..., H, W) -> (...).
 
-    Covered cells and background weigh the same: the usual smaller weight of covered cells (alpha = .25) would draw
-    every doubtful edge inwards.
+    Covered cells and background weigh the same: the usual smaller weight of covered cells (alpha = .25)
+    would draw every doubtful edge inwards.
     """
     logits = logits.float()
     cross_entropy = F.softplus(logits) - logits * truth  # stable, and the truth may broadcast over candidates
@@ -107,7 +109,7 @@ def mask_iou(logits: Tensor, truth: Tensor) -> Tensor:
 
 
 def on_grid(logits_bmhw: Tensor, size: int) -> Tensor:
-    """Bring mask logits to a `size` x `size` grid (bilinear, float32); no copy where they are there already."""
+    """Bring mask logits to a `size` x `size` grid (bilinear, float32)."""
     logits_bmhw = logits_bmhw.float()
     if logits_bmhw.shape[-1] == size:
         return logits_bmhw

@@ -1,11 +1,11 @@
 """The optimiser, the learning-rate schedule and the moving average of the weights.
 
-AdamW, as published. As an option hidden matrices are updated by Muon (momentum, then orthogonalised; Jordan et al.
-2024), scaled to AdamW's root mean square (Liu et al. 2025, arXiv 2502.16982). In a short trial on four pictures
-AdamW at 1e-3 learned much faster than Muon at 1.5e-3; higher rates for Muon are untried.
-Weights start as PyTorch draws them: a normal of sigma .02, usual for wide transformers, is several times too small
-for layers of 48 to 192 channels, and the mask heads then hardly start to learn (seen in the same trial).
-It knows nothing of losses or data.
+AdamW, as published. As an option hidden matrices are updated by Muon (momentum, then orthogonalised; Jordan
+et al. 2024), scaled to AdamW's root mean square (Liu et al. 2025, arXiv 2502.16982). In a short trial on
+four pictures AdamW at 1e-3 learned much faster than Muon at 1.5e-3; higher rates for Muon are untried.
+Weights start as PyTorch draws them: a normal of sigma .02, usual for wide transformers, is several times too
+small for layers of 48 to 192 channels, and the mask heads then hardly start to learn (seen in the same
+trial). It knows nothing of losses or data.
 """
 
 from __future__ import annotations
@@ -18,12 +18,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ocusam.model.layers import Attention
 from ocusam.model.sam2 import SAM2
-
+from ocusam.model.two_way_transformer import TwoWayAttentionBlock
 
 LARGEST_MUON_SIDE = 256
-"""Matrices whose shorter side is longer than this go to AdamW: orthogonalising costs the cube of that side, which on
-a CPU would be a large share of a step for the few matrices of the coarsest stage."""
+"""Matrices whose shorter side is longer than this go to AdamW: orthogonalising costs the cube of that side,
+which on a CPU would be a large share of a step for the few matrices of the coarsest stage."""
 
 
 @dataclass(frozen=True)
@@ -42,21 +43,24 @@ class OptimConfig:
 
 
 def point_at_clicks(model: SAM2, strength: float = 1.5) -> None:
-    """Let the mask decoder's attention start with what it would otherwise have to discover: equal places belong together.
+    """Let the mask decoder's attention start with what it would otherwise have to discover: equal places
+    belong together.
 
     A click token carries the encoded position of the click, image tokens carry theirs. Here the query and key
     projections of the cross-attention start equal and pick out the position's sine and cosine pairs, a few
-    frequencies per head, so that the click token looks at the picture around the click and the picture around the
-    click looks at the click token. Self-attention between tokens starts with equal projections, so that each token
-    mainly keeps itself (the first one has no residual). The idea of starting from the structure that training
-    arrives at is that of "mimetic initialization" (Trockman and Kolter 2023, arXiv 2305.09828). In one trial on
-    rendered eyes (96 px, 300 steps) masks began to appear after 220 steps; without it they did not.
+    frequencies per head, so that the click token looks at the picture around the click and the picture
+    around the click looks at the click token. Self-attention between tokens starts with equal projections,
+    so that each token mainly keeps itself (the first one has no residual). The idea of starting from the
+    structure that training arrives at is that of "mimetic initialization" (Trockman and Kolter 2023, arXiv
+    2305.09828). In one trial on rendered eyes (96 px, 300 steps) masks began to appear after 220 steps;
+    without it they did not.
     """
     transformer = model.sam_mask_decoder.transformer
-    crossing = [transformer.final_attn_token_to_image]
+    crossing: list[Attention] = [transformer.final_attn_token_to_image]
     with torch.no_grad():
         model.sam_prompt_encoder.no_mask_embed.weight *= 0.1
         for layer in transformer.layers:
+            assert isinstance(layer, TwoWayAttentionBlock)
             crossing += [layer.cross_attn_token_to_image, layer.cross_attn_image_to_token]
             layer.self_attn.q_proj.weight *= strength
             layer.self_attn.k_proj.weight.copy_(layer.self_attn.q_proj.weight)
@@ -97,7 +101,9 @@ class Ranks:
 class Optimiser:
     """Muon and AdamW behind one `step`, with gradient clipping; `state_dict` holds both."""
 
-    def __init__(self, model: nn.Module, config: OptimConfig, extra: list[nn.Parameter] | None = None) -> None:
+    def __init__(
+        self, model: nn.Module, config: OptimConfig, extra: list[nn.Parameter] | None = None
+    ) -> None:
         self.config = config
         groups: dict[tuple[str, bool], list[Tensor]] = {("plain", False): list(extra or [])}
         for name, parameter, kind in parameter_kinds(model):
@@ -112,11 +118,17 @@ class Optimiser:
 
         def options(kind: str, encoder: bool) -> dict[str, Any]:
             share = config.encoder_lr_share if encoder else 1.0
-            return {"lr": 0.0, "share": share, "weight_decay": 0.0 if kind == "plain" else config.weight_decay}
+            return {
+                "lr": 0.0,
+                "share": share,
+                "weight_decay": 0.0 if kind == "plain" else config.weight_decay,
+            }
 
         adam = [{"params": p, **options(*key)} for key, p in groups.items() if key[0] != "muon"]
         muon = [{"params": p, **options(*key)} for key, p in groups.items() if key[0] == "muon"]
-        self.optimisers: list[torch.optim.Optimizer] = [torch.optim.AdamW(adam, betas=(0.9, 0.98), fused=True)]
+        self.optimisers: list[torch.optim.Optimizer] = [
+            torch.optim.AdamW(adam, betas=(0.9, 0.98), fused=True)
+        ]
         if muon:
             self.optimisers.append(torch.optim.Muon(muon, momentum=0.95, adjust_lr_fn="match_rms_adamw"))
 
@@ -135,7 +147,7 @@ class Optimiser:
         return float(flat[-1])
 
     def step(self, rate: float) -> float:
-        """Clip, move by the learning rate `rate`, clear gradients; returns the gradient's norm before clipping."""
+        """Clip, move by the learning rate `rate`, clear gradients; returns the norm before clipping."""
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.config.clip_norm)
         if torch.isfinite(norm):
             for optimiser in self.optimisers:

@@ -1,13 +1,14 @@
 """One training pass through the network: single pictures, or clips through the memory.
 
 Pictures: the encoder runs once per picture, the decoder on pictures x objects; then, in a share of the steps,
-correction clicks with the previous logits fed back, every pass with its losses. Clips: the first frame is prompted,
-the following ones are found from the memory; on a share of the clips one later frame gets a correction click and
-becomes a conditioning frame too. All frames of all objects carry losses; a hidden object only that of presence.
+correction clicks with the previous logits fed back, every pass with its losses. Clips: the first frame is
+prompted, the following ones are found from the memory; on a share of the clips one later frame gets a
+correction click and becomes a conditioning frame too. All frames of all objects carry losses; a hidden
+object only that of presence.
 
-Which memories a frame attends to follows the tracker's rules (conditioning frames first at the last temporal index,
-then up to six recent frames, oldest first; pointers of conditioning frames, then of recent frames, newest first).
-Shape suffixes: b object, n point, c channel, h/w/g/s sides.
+Which memories a frame attends to follows the tracker's rules (conditioning frames first at the last temporal
+index, then up to six recent frames, oldest first; pointers of conditioning frames, then of recent frames,
+newest first). Shape suffixes: b object, n point, c channel, h/w/g/s sides.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ def autocast(enabled: bool, device: str = "cpu") -> contextlib.AbstractContextMa
 def _corrections(
     rng: np.random.Generator, logits_b1hw: Tensor, truth_bgg: Tensor, size: int
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """One click per object from its error region: coordinates (B, 1, 2), labels (B, 1), predicted mask's logits."""
+    """One click per object from its error region: coordinates, labels, and the logits."""
     grid = truth_bgg.shape[-1]
     predicted = (on_grid(logits_b1hw.detach(), grid)[:, 0] > 0).numpy()
     real = (truth_bgg > 0.5).numpy()
@@ -73,8 +74,8 @@ def _corrections(
 def _embedding_loss(features: ImageFeatures) -> Tensor:
     """Mean square of the stride-16 embedding beyond 1.
 
-    Nothing in the network normalises the embedding. Trained from scratch it grew a hundredfold within 400 steps,
-    until the decoder could no longer tell positions, and with them the click, from the picture.
+    Nothing in the network normalises the embedding. Trained from scratch it grew a hundredfold within 400
+    steps, until the decoder could no longer tell positions, and with them the click, from the picture.
     """
     return EMBEDDING_WEIGHT * torch.relu(features.embedding_bchw.float().square().mean() - 1)
 
@@ -137,7 +138,9 @@ def picture_pass(
     first_iou: Tensor | None = None
     for number in range(corrections + 1):
         with autocast(half):
-            output = model.track_step(features, points=PointPrompt(points, labels), previous_logits_b1hw=previous)
+            output = model.track_step(
+                features, points=PointPrompt(points, labels), previous_logits_b1hw=previous
+            )
         now = _loss(output, batch, 0)
         terms = now if terms is None else terms.plus(now)
         first_iou = now.real_iou_b if first_iou is None else first_iou
@@ -160,7 +163,9 @@ class _Remembered:
     pointer_bc: Tensor
 
 
-def select_memories(past: list[_Remembered], frame: int, num_maskmem: int, max_pointers: int) -> MemorySelection:
+def select_memories(
+    past: list[_Remembered], frame: int, num_maskmem: int, max_pointers: int
+) -> MemorySelection:
     """What frame `frame` attends to, by the tracker's rules for a forward pass."""
     conditioning = [m for m in past if m.conditioning]
     others = {m.frame: m for m in past if not m.conditioning}
@@ -217,7 +222,7 @@ def clip_pass(
                     before = sums.get(kind, (0.0, 0))
                     sums[kind] = (before[0] + total, before[1] + number)
         prompted = frame == 0
-        if frame == corrected_frame and frame > 0:
+        if frame == corrected_frame and frame > 0 and terms is not None:
             spots, labels, logits = _corrections(rng, output.low_res_logits_b1hw, truth, size)
             with autocast(half):
                 output = model.track_step(
@@ -250,7 +255,9 @@ def follow(model: SAM2, batch: Batch, *, half: bool) -> Iterator[StepOutput]:
                 truth = batch.truth_botgg[:, :, 0].flatten(0, 1).float() / 255
                 output = _prompted(model, features, batch, truth)
             else:
-                memory = select_memories(past, frame, model.config.num_maskmem, model.config.max_obj_ptrs_in_encoder)
+                memory = select_memories(
+                    past, frame, model.config.num_maskmem, model.config.max_obj_ptrs_in_encoder
+                )
                 output = model.track_step(features, memory=memory)
             if frame + 1 < frames:
                 past.append(_remember(model, features, output, frame, prompted=frame == 0))
@@ -260,7 +267,9 @@ def follow(model: SAM2, batch: Batch, *, half: bool) -> Iterator[StepOutput]:
 def _remember(
     model: SAM2, features: ImageFeatures, output: StepOutput, frame: int, *, prompted: bool
 ) -> _Remembered:
-    maps = model.encode_memory(features, output.high_res_logits_b1hw, output.object_score_b1, from_prompt=prompted)
+    maps = model.encode_memory(
+        features, output.high_res_logits_b1hw, output.object_score_b1, from_prompt=prompted
+    )
     return _Remembered(frame, prompted, maps, output.pointer_bc)
 
 
@@ -268,10 +277,10 @@ def _prompted(model: SAM2, features: ImageFeatures, batch: Batch, truth_bgg: Ten
     """The first frame of a clip: points, boxes, or the truth as mask."""
     if batch.prompt == "mask":
         size = batch.pictures_btss.shape[-1]
-        mask = F.interpolate(truth_bgg[:, None], size=(size, size), mode="bilinear", align_corners=False) > 0.5
+        mask = (
+            F.interpolate(truth_bgg[:, None], size=(size, size), mode="bilinear", align_corners=False) > 0.5
+        )
         return model.track_step(features, mask_inputs_b1hw=mask.float())
     return model.track_step(
         features, points=PointPrompt(batch.points_bon2.flatten(0, 1), batch.labels_bon.flatten(0, 1))
     )
-
-

@@ -1,7 +1,8 @@
 """Scores on held-out rendered eyes: IoU per kind of object after one click, and how far the centres are off.
 
-The pictures come from a seed that training never uses. Centres are centroids of thresholded masks on the grid of
-the truth, in pixels of the network's input. It scores single pictures, and clips by their tracked frames.
+The pictures come from a seed that training never uses. Centres are centroids of thresholded masks on the
+grid of the truth, in pixels of the network's input. It scores single pictures, and clips by their tracked
+frames.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ class Scores:
     presence_right: list[bool] = field(default_factory=list)
 
     def line(self) -> str:
-        """One line for the log: mean IoU and median centre error per kind, share of right presence decisions."""
+        """One line for the log: mean IoU and median centre error per kind, share of right presences."""
         parts = [
             f"{kind} {np.mean(self.iou[kind]):.3f}/{np.median(self.centre_px[kind]):.2f}px"
             for kind in KINDS

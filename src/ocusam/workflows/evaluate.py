@@ -29,7 +29,6 @@ from ocusam.core.version import __version__
 from ocusam.eye.signals import SignalTable
 from ocusam.video.reader import open_video
 from ocusam.video.source import VideoSource
-from ocusam.weights.registry import sha256
 from ocusam.workflows.annotations import Clip, choose_clips, read_annotations
 from ocusam.workflows.eye import measure_object, track_eye
 from ocusam.workflows.follow import Progress, follow
@@ -44,7 +43,7 @@ from ocusam.workflows.views import plan_views
 
 @dataclass(frozen=True, eq=False)
 class ClipResult:
-    """What came of one clip: comparisons and scores by object."""
+    """What came of one clip: comparisons and scores by object; `model` says what tracked it."""
 
     clip: Clip
     comparisons: dict[str, list[Comparison]]
@@ -52,6 +51,7 @@ class ClipResult:
     num_frames: int
     fps: float
     blinks: int
+    model: dict[str, Any]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON, every annotated frame included."""
@@ -110,9 +110,8 @@ def evaluate_clip(
         kept = _kept_frames(clip, source, every)
         source = ThinnedSource(source, kept)
         prompts = [replace(p, frame_idx=kept.index(p.frame_idx)) for p in prompts]
-    recording = track_eye(
-        source, prompts, model=model, weights=weights, device=device, settings=settings, progress=progress
-    )
+    opened = open_predictor(model, weights, device)
+    recording = track_eye(source, prompts, model=opened, settings=settings, progress=progress)
     signals = recording.signals
     if kept is not None:
         signals = signals.with_columns(pl.lit(pl.Series(kept)).gather(pl.col("frame_idx")).alias("frame_idx"))
@@ -121,7 +120,8 @@ def evaluate_clip(
     if pictures is not None:
         draw_comparisons(clip.path, clip.name, recording.masklets, comparisons, eyes, pictures, kept)
     scores = {name: score(part) for name, part in comparisons.items()}
-    return ClipResult(clip, comparisons, scores, recording.num_frames, recording.fps, len(recording.blinks))
+    blinks = len(recording.blinks)
+    return ClipResult(clip, comparisons, scores, recording.num_frames, recording.fps, blinks, opened.record)
 
 
 def compare_all(
@@ -149,7 +149,7 @@ def evaluate_stills(
     Closed eyes are passed over (there is nothing to click). Quick, and the right question for weights that
     have only seen single pictures; arguments as for `evaluate_clip`.
     """
-    predictor = open_predictor(model, weights, device).predictor
+    opened = open_predictor(model, weights, device)
     table, started, done = SignalTable(), time.perf_counter(), 0
     with open_video(clip.path) as source:
         views = plan_views(source.size)
@@ -160,7 +160,7 @@ def evaluate_stills(
             x0, y0, x1, y1 = view.region
             prompts = [p.translated(-x0, -y0) for p in true_clicks(a, objects)]
             picture = open_video([source.read(a.frame_idx).image[y0:y1, x0:x1]])
-            for found in follow(picture, prompts, predictor, [View(0, (0, 0, x1 - x0, y1 - y0))]):
+            for found in follow(picture, prompts, opened.predictor, [View(0, (0, 0, x1 - x0, y1 - y0))]):
                 objects_here = [replace(o, frame_idx=a.frame_idx, view=view) for o in found]
                 writer.add(objects_here)
                 for o in objects_here:
@@ -173,7 +173,8 @@ def evaluate_stills(
     if pictures is not None:
         draw_comparisons(clip.path, clip.name, writer.finish(), comparisons, eyes, pictures)
     scores = {name: score(part) for name, part in comparisons.items()}
-    return ClipResult(clip, comparisons, scores, done, done / (time.perf_counter() - started), 0)
+    speed = done / (time.perf_counter() - started)
+    return ClipResult(clip, comparisons, scores, done, speed, 0, opened.record)
 
 
 def true_clicks(a: Annotation, objects: Iterable[str]) -> list[ObjectPrompt]:
@@ -234,9 +235,7 @@ def evaluate(
     return out
 
 
-def write_json(
-    path: Path, results: dict[str, ClipResult], annotations: Path, weights: str | Path | None
-) -> None:
+def write_json(path: Path, results: dict[str, ClipResult], annotations: Path) -> None:
     """Write all figures and all comparisons.
 
     Raises:
@@ -245,8 +244,7 @@ def write_json(
     content = {
         "ocusam": __version__,
         "annotations": str(annotations),
-        "weights": str(weights) if weights else None,
-        "weights_sha256": sha256(weights) if weights else None,
+        "model": next((result.model for result in results.values()), None),
         "clips": {name: result.to_dict() for name, result in results.items()},
     }
     part = path.with_name(f".{path.name}.part")

@@ -1,4 +1,4 @@
-"""The job of training: images first, clips after; from a command line until the commands wire it up.
+"""The job of training, `ocusam train`: images first, clips after.
 
     python -m ocusam.workflows.train --stage images --out DIR --minutes 60
     python -m ocusam.workflows.train --stage clips --weights DIR/latest.safetensors --out DIR2 --minutes 35
@@ -22,6 +22,7 @@ import shlex
 import sys
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -42,6 +43,11 @@ CLIP_STAGE = ClipConfig(
 """What a batch of the clip stage holds by default."""
 
 
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
 def train(
     config: TrainConfig, out_dir: Path, *, weights: Path | None = None, resume: bool = True, command: str = ""
 ) -> Trainer:
@@ -56,7 +62,8 @@ def train(
     """
     record = {
         "command": command,
-        "hardware": f"{os.cpu_count()} x {platform.processor() or platform.machine()}, torch {torch.__version__}",
+        "hardware": f"{os.cpu_count()} x {platform.processor() or platform.machine()}",
+        "torch": torch.__version__,
         "commit": os.environ.get("OCUSAM_COMMIT", ""),
     }
     ranks = Ranks(int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1")))
@@ -67,25 +74,24 @@ def train(
         out_dir,
         weights=weights,
         record=record,
-        say=lambda line: print(line, flush=True),
+        say=_say,
         ranks=ranks,
     )
     if resume and trainer.resume() and ranks.index == 0:
-        print(f"going on from step {trainer.step} of {out_dir}", flush=True)
+        _say(f"going on from step {trainer.step} of {out_dir}")
     trainer.run()
     return trainer
 
 
-def config_for(stage: str, **changes: object) -> TrainConfig:
-    """The default config of a stage ("images" or "clips") with fields replaced; also fields of its two
-    parts."""
+def config_for(stage: str, **changes: Any) -> TrainConfig:
+    """The default config of a stage ("images" or "clips") with fields of it or of its two parts replaced."""
     base = TrainConfig() if stage == "images" else TrainConfig(stage="clips", clips=CLIP_STAGE)
     for part_name in ("clips", "optim"):
         part = getattr(base, part_name)
         own = {f.name for f in dataclasses.fields(part)}
         mine = {k: changes.pop(k) for k in list(changes) if k in own}
-        base = dataclasses.replace(base, **{part_name: dataclasses.replace(part, **mine)})  # type: ignore[arg-type]
-    return dataclasses.replace(base, **changes)  # type: ignore[arg-type]
+        base = dataclasses.replace(base, **{part_name: dataclasses.replace(part, **mine)})
+    return dataclasses.replace(base, **changes)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -101,9 +107,22 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--threads", type=int, default=2)
     for name, kind in (("steps", int), ("minutes", float), ("seed", int), ("lr", float), ("pictures", int)):
         parser.add_argument(f"--{name}", type=kind)
-    for name, kind in (("size", int), ("grid", int), ("frames", int), ("objects", int), ("warmup_steps", int), ("encoder_lr_share", float)):
+    for name, kind in (
+        ("size", int),
+        ("grid", int),
+        ("frames", int),
+        ("objects", int),
+        ("warmup_steps", int),
+        ("encoder_lr_share", float),
+    ):
         parser.add_argument(f"--{name.replace('_', '-')}", type=kind)
-    for name, kind in (("ema_decay", float), ("score_every", int), ("workers", int), ("held_out_batches", int), ("group", int)):
+    for name, kind in (
+        ("ema_decay", float),
+        ("score_every", int),
+        ("workers", int),
+        ("held_out_batches", int),
+        ("group", int),
+    ):
         parser.add_argument(f"--{name.replace('_', '-')}", type=kind)
     parser.add_argument("--muon", action=argparse.BooleanOptionalAction)
     given = vars(parser.parse_args(arguments))
@@ -119,7 +138,7 @@ def main(arguments: list[str] | None = None) -> int:
             command = shlex.join(["python", "-m", "ocusam.workflows.train", *(arguments or sys.argv[1:])])
             train(config, own["out"], weights=own["weights"], resume=not own["fresh"], command=command)
     except OcusamError as error:
-        print(error, file=sys.stderr)
+        sys.stderr.write(f"{error}\n")
         return 2
     return 0
 
