@@ -1,6 +1,6 @@
 """The four losses of SAM 2: focal and dice on the mask, L1 on the predicted IoU, cross-entropy on presence.
 
-Weights 20 : 1 : 1 : 1 as published (Ravi et al. 2024, arXiv 2408.00714, appendix D.2.1). Of several candidate
+Weights 20 : 1 : 1 : 1 as published (Ravi et al. 2024, arXiv 2408.00714, appendix D.2). Of several candidate
 masks the best one is supervised in full, and every candidate's IoU prediction. An absent object has neither a
 mask nor an IoU loss. Everything is computed in float32.
 
@@ -9,7 +9,8 @@ Notable choices, where we differ from the paper and why:
   makes sub-pixel edges possible at stride 4. Focal and dice losses for hard labels have their minimum at 0
   or 1 also for a half-covered cell, so the forms here are those whose minimum lies at the soft label: the
   quality focal loss |t-p|^2 BCE (Li et al. 2020, arXiv 2006.04388) and the dice loss with squared
-  denominator (Milletari et al. 2016, arXiv 1606.04797). For hard labels the first is the usual focal loss.
+  denominator (Milletari et al. 2016, arXiv 1606.04797). The focal loss is relative to the
+  object's area (`FOCAL_AREA_SHARE`), so that small objects have one at all.
 - The other candidates are supervised too, with a smaller weight: our clicks are never ambiguous, and where
   only the best of three counts, the network offers pupil, iris and sclera at once instead of listening to
   the click.
