@@ -30,6 +30,7 @@ class FakeOutput:
     masks: NDArray[np.bool_]
     predicted_iou: NDArray[np.float32]
     object_score: NDArray[np.float32]
+    image: NDArray[np.uint8] | None = None
 
 
 @dataclass
@@ -86,7 +87,9 @@ class FakePredictor:
             masks = logits > 0
             score = np.where(masks.reshape(len(names), -1).any(axis=1), 5.0, -5.0).astype(np.float32)
             iou = np.full(len(names), 0.9, np.float32)
-            yield FakeOutput(frame.frame_idx, frame.timestamp_ns, names, low[:, None], masks, iou, score)
+            yield FakeOutput(
+                frame.frame_idx, frame.timestamp_ns, names, low[:, None], masks, iou, score, frame.image
+            )
             index += step
 
 

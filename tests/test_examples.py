@@ -61,6 +61,12 @@ def test_pupil_diameter(run: Any) -> None:
     assert table.columns == ["seconds", "state", "diameter_px", "true_px"] and len(table) == 4
 
 
+def test_many_recordings(run: Any, tmp_path: Path) -> None:
+    summary = run("many_recordings", folder=tmp_path / "study", participants=1, num_frames=3)
+    assert summary["status"].to_list() == ["finished"], summary["message"].to_list()
+    assert summary["frames"].to_list() == [3] and (tmp_path / "study" / "results" / "summary.csv").is_file()
+
+
 def test_correct_a_frame(run: Any) -> None:
     survived = run("correct_a_frame", num_frames=4)
     assert survived[True] is True

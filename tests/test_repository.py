@@ -16,6 +16,8 @@ import ocusam
 import readme_tree
 from ocusam.cli.main import app
 from ocusam.core.version import __version__
+from ocusam.eye.blink import LID_OPENING
+from ocusam.eye.reflection import VECTOR_COLUMNS
 from ocusam.eye.signals import COLUMNS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -129,7 +131,7 @@ def test_readme_explains_every_column_of_the_signals() -> None:
     readme = readme_tree.README.read_text(encoding="utf-8")
     rows = readme.split("| column | meaning | unit |")[1].split("\n\n")[0].splitlines()[2:]
     explained = [name for row in rows for name in re.findall(r"`(\w+)`", row.split("|")[1])]
-    assert explained == list(COLUMNS)
+    assert explained == [*COLUMNS, LID_OPENING, *VECTOR_COLUMNS]
 
 
 def test_links_between_our_pages_lead_somewhere() -> None:

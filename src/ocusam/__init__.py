@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ocusam.core.errors import InputError, ModelError, OcusamError, OutputError, PromptError, WeightsError
 from ocusam.core.geometry import Ellipse
-from ocusam.core.prompts import ObjectPrompt
+from ocusam.core.prompts import ObjectPrompt, PromptPack, ReferencePicture
 from ocusam.core.version import __version__
 
 if TYPE_CHECKING:
@@ -25,12 +25,15 @@ if TYPE_CHECKING:
     from ocusam.tracking.image_predictor import SAM2ImagePredictor
     from ocusam.tracking.video_predictor import SAM2VideoPredictor
     from ocusam.video.reader import open_video
+    from ocusam.workflows.correct import Correction, CorrectSettings, correct
     from ocusam.workflows.eye import EyeRecording, track_eye
     from ocusam.workflows.masklets import Masklets
     from ocusam.workflows.settings import RunSettings
     from ocusam.workflows.track import track
 
 _WHERE = {
+    "CorrectSettings": "ocusam.workflows.correct",
+    "Correction": "ocusam.workflows.correct",
     "EyeRecording": "ocusam.workflows.eye",
     "Masklets": "ocusam.workflows.masklets",
     "RunSettings": "ocusam.workflows.settings",
@@ -43,6 +46,7 @@ _WHERE = {
     "build_sam2": "ocusam.tracking.build",
     "build_sam2_camera_predictor": "ocusam.tracking.build",
     "build_sam2_video_predictor": "ocusam.tracking.build",
+    "correct": "ocusam.workflows.correct",
     "open_video": "ocusam.video.reader",
     "render_eye_clip": "ocusam.synthetic.eye",
     "track": "ocusam.workflows.track",
@@ -51,6 +55,8 @@ _WHERE = {
 
 __all__ = [
     "SAM2",
+    "CorrectSettings",
+    "Correction",
     "Ellipse",
     "EyeRecording",
     "InputError",
@@ -60,6 +66,8 @@ __all__ = [
     "OcusamError",
     "OutputError",
     "PromptError",
+    "PromptPack",
+    "ReferencePicture",
     "RunSettings",
     "SAM2AutomaticMaskGenerator",
     "SAM2CameraPredictor",
@@ -71,6 +79,7 @@ __all__ = [
     "build_sam2",
     "build_sam2_camera_predictor",
     "build_sam2_video_predictor",
+    "correct",
     "open_video",
     "render_eye_clip",
     "track",

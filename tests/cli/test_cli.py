@@ -17,11 +17,25 @@ from fake_predictor import FakePredictor, eye_truth, write_eye_video
 from ocusam.cli.main import app
 from ocusam.core.version import __version__
 from ocusam.weights.checkpoint import save_state
-from ocusam.workflows import job
+from ocusam.workflows import job, no_click
 from ocusam.workflows.models import OpenedModel
 
 runner = CliRunner()
-COMMANDS = ("demo", "eye", "track", "masks", "camera", "evaluate", "models", "convert", "synth", "train")
+COMMANDS = (
+    "demo",
+    "eye",
+    "batch",
+    "export",
+    "track",
+    "correct",
+    "masks",
+    "camera",
+    "evaluate",
+    "models",
+    "convert",
+    "synth",
+    "train",
+)
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +45,10 @@ def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(job, "open_predictor", lambda *a: OpenedModel(FakePredictor(), {"model": "fake"}))
+    for module in (job, no_click):
+        monkeypatch.setattr(
+            module, "open_predictor", lambda *a: OpenedModel(FakePredictor(), {"model": "fake"})
+        )
 
 
 def refused(arguments: list[str], *words: str) -> None:
@@ -67,15 +84,27 @@ def test_eye(video: Path, tmp_path: Path, no_network: None) -> None:
     out = tmp_path / "run"
     result = runner.invoke(app, ["eye", str(video), "--point", "pupil:60,55", "-o", str(out)])
     assert result.exit_code == 0, result.output
-    assert "40 frames" in result.output and "1 blinks" in result.output
+    # The drawn pupil is gone from one frame to the next, with no lid seen to move: lost, no blink.
+    assert "40 frames" in result.output and "blink 0, lost 10" in result.output
     assert json.loads((out / "run.json").read_text())["status"] == "finished"
+
+
+def test_eye_without_a_click(video: Path, tmp_path: Path, no_network: None) -> None:
+    result = runner.invoke(app, ["eye", str(video), "-o", str(tmp_path / "run"), "--no-overlay"])
+    assert result.exit_code == 0, result.output
+    assert "found by itself, pupil:" in result.output
+    blank = write_eye_video(tmp_path / "blank.mp4", [None] * 5)
+    refused(
+        ["eye", str(blank), "-o", str(tmp_path / "o")], "No pupil was found", f"{blank} -o", "--point pupil:"
+    )
+    assert not (tmp_path / "o").exists()
 
 
 def test_track(video: Path, tmp_path: Path, no_network: None) -> None:
     out = tmp_path / "run"
     result = runner.invoke(app, ["track", str(video), "-p", "ball:60,55", "-o", str(out), "--no-overlay"])
     assert result.exit_code == 0, result.output
-    assert sorted(p.name for p in out.iterdir()) == ["masklets", "run.json"]
+    assert sorted(p.name for p in out.iterdir()) == ["masklets", "prompts.json", "run.json"]
 
 
 def test_models() -> None:
@@ -138,7 +167,6 @@ def test_a_point_outside_says_the_size(video: Path, tmp_path: Path) -> None:
 
 def test_unreadable_points(video: Path, tmp_path: Path) -> None:
     refused(["eye", str(video), "--point", "pupil 3 4", "-o", str(tmp_path / "o")], "pupil:320,240")
-    refused(["eye", str(video), "-o", str(tmp_path / "o")], "--point pupil:")
     refused(["track", str(video), "-o", str(tmp_path / "o")], "at least one point")
 
 

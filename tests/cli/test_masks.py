@@ -1,5 +1,7 @@
 """`ocusam masks` as typed, with a miniature network's weights from a file."""
 
+import dataclasses
+import inspect
 import json
 from pathlib import Path
 
@@ -10,8 +12,10 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from ocusam.cli.main import app
+from ocusam.cli.masks import masks
 from ocusam.model.build import make_network
 from ocusam.weights.checkpoint import save_state
+from ocusam.workflows.masks import MaskSettings
 
 runner = CliRunner()
 
@@ -65,9 +69,26 @@ def test_bad_input_ends_with_2_and_writes_nothing(
     assert not (tmp_path / "out").exists()
 
 
-def test_help_names_the_options_and_has_one_example() -> None:
+def test_every_option_of_the_generator_is_there_with_its_default() -> None:
+    defaults = {f.name: f.default for f in dataclasses.fields(MaskSettings)}
+    typed = {name: p.default for name, p in inspect.signature(masks).parameters.items() if name in defaults}
+    assert typed == defaults
     result = runner.invoke(app, ["masks", "--help"], env={"COLUMNS": "200"})
     assert result.exit_code == 0
-    for option in ("--points-per-side", "--pred-iou-thresh", "--min-mask-region-area", "--use-m2m"):
-        assert option in result.output
+    for name in defaults.keys() - {"use_m2m", "multimask_output"}:
+        assert f"--{name.replace('_', '-')}" in result.output
+    assert "--use-m2m" in result.output and "--single-mask" in result.output
     assert result.output.count("Example: ocusam masks") == 1
+
+
+def test_options_arrive(files: tuple[Path, Path], tmp_path: Path) -> None:
+    picture, weights = files
+    arguments = ["masks", str(picture), "-o", str(tmp_path / "out"), "-m", "miniature", "-w", str(weights)]
+    options = ["--points-per-side", "2", "--pred-iou-thresh", "0", "--stability-score-thresh", "0"]
+    more = ["--single-mask", "--crop-overlap-ratio", "0.5", "--crop-nms-thresh", "0.9", "--use-m2m"]
+    result = runner.invoke(app, [*arguments, *options, *more, "--box-nms-thresh", "1"])
+    assert result.exit_code == 0, result.output
+    settings = json.loads((tmp_path / "out" / "run.json").read_text())["settings"]
+    assert (settings["crop_overlap_ratio"], settings["crop_nms_thresh"]) == (0.5, 0.9)
+    assert settings["multimask_output"] is False and settings["use_m2m"] is True
+    assert "4 masks in" in result.output

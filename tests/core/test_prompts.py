@@ -2,7 +2,15 @@ import numpy as np
 import pytest
 
 from ocusam.core.errors import PromptError
-from ocusam.core.prompts import ObjectPrompt, check_inside, check_names, merge_prompts, parse_point
+from ocusam.core.prompts import (
+    ObjectPrompt,
+    PromptPack,
+    ReferencePicture,
+    check_inside,
+    check_names,
+    merge_prompts,
+    parse_point,
+)
 
 
 def test_reading_a_point() -> None:
@@ -34,6 +42,13 @@ def test_a_point_outside_is_refused_with_the_size() -> None:
     with pytest.raises(PromptError, match=r"640 x 480 px \(width x height\)"):
         check_inside([parse_point("pupil:640,10")], (480, 640))
     check_inside([parse_point("pupil:639.4,479.4")], (480, 640))
+    check_inside([parse_point("pupil:-0.5,-0.5")], (480, 640))
+
+
+def test_a_box_may_end_behind_the_last_pixel_but_not_beyond() -> None:
+    check_inside([ObjectPrompt("pupil", box=(-0.5, 0, 640, 480))], (480, 640))
+    with pytest.raises(PromptError, match=r"box corner 641,480 of 'pupil'.*x from 0 to 640"):
+        check_inside([ObjectPrompt("pupil", box=(0, 0, 641, 480))], (480, 640))
 
 
 def test_a_prompt_after_the_end_is_refused() -> None:
@@ -73,3 +88,29 @@ def test_where_a_prompt_is() -> None:
     mask[1, 3] = True
     assert ObjectPrompt("a", mask=mask).center == (3, 1)
     assert parse_point("a:3,4").translated(1, -1).center == (4, 3)
+
+
+def test_a_pack_belongs_to_pictures_of_one_size() -> None:
+    pack = PromptPack((parse_point("pupil:3,4"),), size_hw=(480, 640))
+    pack.check_size((480, 640))
+    with pytest.raises(PromptError, match=r"640 x 480 px .* has 320 x 240 px"):
+        pack.check_size((240, 320))
+    PromptPack((parse_point("pupil:3,4"),)).check_size((1, 1))
+
+
+def test_further_prompts_join_those_of_a_pack() -> None:
+    shown = ReferencePicture("p.png", np.zeros((9, 9, 3), np.uint8), (parse_point("iris:1,1"),))
+    pack = PromptPack((parse_point("pupil:3,4"),), (shown,), (48, 64))
+    more = pack.with_prompts([parse_point("-pupil:5,6"), parse_point("cr:1,2@3")])
+    assert [len(p.points) for p in more.prompts] == [2, 1] and more.references and more.size_hw == (48, 64)
+    assert more.names == ["iris", "pupil", "cr"]
+    assert not PromptPack() and PromptPack((), (shown,))
+
+
+@pytest.mark.parametrize(
+    ("prompts", "message"),
+    [((), "has no prompt"), (("pupil:1,1@2",), "on frame 0"), (("pupil:9,1",), r"p\.png: .*9 x 9 px")],
+)
+def test_a_reference_picture_is_annotated_within_itself(prompts: tuple[str, ...], message: str) -> None:
+    with pytest.raises(PromptError, match=message):
+        ReferencePicture("p.png", np.zeros((9, 9, 3), np.uint8), tuple(parse_point(p) for p in prompts))

@@ -1,8 +1,9 @@
+import numpy as np
 import polars as pl
 import pytest
 
 from ocusam.core.geometry import Ellipse
-from ocusam.eye.blink import BlinkRules, PupilPresence, classify
+from ocusam.eye.blink import LID_OPENING, BlinkRules, classify, perclos
 from ocusam.eye.signals import BLINK, LOST, TRACKED, Measurement, SignalTable
 
 STEP_NS = 10_000_000  # 100 frames per second
@@ -26,25 +27,93 @@ def states(signals: pl.DataFrame, name: str = "pupil") -> list[str]:
 
 
 def gap(frames: int, before: int = 50, after: int = 50) -> list[float | None]:
-    return [700.0] * before + [None] * frames + [700.0] * after
+    """A pupil of 700 px^2 that nothing hides, `frames` without it, and a lid on its way on either side."""
+    return [700.0] * before + [400.0] + [None] * frames + [400.0] + [700.0] * after
+
+
+def dip(depth: float, frames: int = 20, size: float = 2000.0) -> list[float | None]:
+    """The visible area falls by `depth` and comes back within `frames`."""
+    way = 1.0 - depth * np.sin(np.linspace(0.0, np.pi, frames))
+    return [size] * 50 + [float(size * v) for v in way] + [size] * 50
 
 
 def test_a_gap_of_200_ms_is_a_blink() -> None:
     signals, blinks = classify(recording(gap(20)))
-    assert states(signals) == [TRACKED] * 50 + [BLINK] * 20 + [TRACKED] * 50
-    assert blinks.rows() == [(0, 50, 69, 50 * STEP_NS, 70 * STEP_NS, 200.0)]
+    assert states(signals) == [TRACKED] * 51 + [BLINK] * 20 + [TRACKED] * 51
+    row = blinks.row(0, named=True)
+    assert (row["onset_frame"], row["offset_frame"]) == (50, 71)
+    assert (row["onset_ns"], row["offset_ns"], row["duration_ms"]) == (50 * STEP_NS, 72 * STEP_NS, 220.0)
+    assert (row["kind"], row["amplitude"], row["source"]) == ("full", 1.0, "pupil")
 
 
-@pytest.mark.parametrize("frames", [2, 101])
+@pytest.mark.parametrize("frames", [0, 101])
 def test_too_short_or_too_long_is_lost(frames: int) -> None:
-    signals, blinks = classify(recording(gap(frames)))
-    assert set(states(signals)[50 : 50 + frames]) == {LOST}
+    signals, blinks = classify(recording(gap(frames)), BlinkRules(min_ms=40))
+    assert BLINK not in states(signals)
     assert blinks.is_empty()
 
 
 def test_limits_are_counted_as_time_not_frames() -> None:
     assert len(classify(recording(gap(3)))[1]) == 1
-    assert len(classify(recording(gap(3)), BlinkRules(min_ms=31))[1]) == 0
+    assert len(classify(recording(gap(3)), BlinkRules(min_ms=51))[1]) == 0
+
+
+def test_a_pupil_gone_from_one_frame_to_the_next_is_lost() -> None:
+    areas = [a for a in gap(20) if a != 400.0]
+    signals, blinks = classify(recording(areas))
+    assert states(signals)[50:70] == [LOST] * 20 and blinks.is_empty()
+
+
+def test_amplitude_and_velocities_of_a_partial_blink() -> None:
+    # Iris and pupil cover a limbus disc; the areas fall together, as under a lid.
+    table = SignalTable()
+    for i, share in enumerate(np.asarray(dip(0.6, size=1.0), dtype=float)):
+        for name, shape in (("pupil", Ellipse((50, 50), (30, 30))), ("iris", Ellipse((50, 50), (80, 80)))):
+            whole = Ellipse((50, 50), (80, 80)).area - Ellipse((50, 50), (30, 30)).area
+            area = share * (shape.area if name == "pupil" else whole)
+            table.add(i, i * STEP_NS, 0, name, Measurement(shape, area, 0.9, 3.0))
+    signals, blinks = classify(table.table())
+    row = blinks.row(0, named=True)
+    # 40 % of a disc's area are left under a straight edge at 42 % of its height.
+    assert (row["kind"], row["source"]) == ("partial", "iris")
+    assert row["amplitude"] == pytest.approx(0.579, abs=0.01)
+    assert row["closing_velocity_per_s"] == pytest.approx(row["opening_velocity_per_s"], rel=0.05)
+    assert 6 < row["closing_velocity_per_s"] < 15
+    assert set(states(signals)) == {TRACKED}
+    assert signals[LID_OPENING].min() == pytest.approx(1 - row["amplitude"], abs=1e-9)
+
+
+def test_a_shallow_dip_is_no_blink() -> None:
+    assert classify(recording(dip(0.1), dip(0.1)))[1].is_empty()
+
+
+def test_a_lash_line_taken_for_the_pupil_keeps_no_shape() -> None:
+    table = SignalTable()
+    for i, area in enumerate(gap(20)):
+        shape: Ellipse | None = Ellipse((50, 50), (30, 28))
+        if area is None:
+            shape, area = (Ellipse((55, 70), (60, 14)), 500.0) if i % 2 else (None, 0.0)
+        table.add(i, i * STEP_NS, 0, "pupil", Measurement(shape, area, 0.9, 3.0))
+    signals, blinks = classify(table.table())
+    assert len(blinks) == 1
+    inside = signals.filter(pl.col("frame_idx").is_between(51, 70))
+    assert set(inside["state"]) == {BLINK} and inside["center_y_px"].is_null().all()
+
+
+def test_a_pupil_that_leaves_its_view_is_not_a_blink() -> None:
+    table = SignalTable()
+    for i, area in enumerate(gap(20)):
+        shape = None if area is None else Ellipse((8.0 if 45 < i < 75 else 50.0, 50), (30, 28))
+        table.add(i, i * STEP_NS, 0, "pupil", Measurement(shape, area or 0.0, 0.9, 3.0 if shape else -3.0))
+    view = {0: (0, 0, 100, 100)}
+    assert len(classify(table.table())[1]) == 1
+    assert classify(table.table(), regions=view)[1].is_empty()
+
+
+def test_perclos_counts_covered_frames_and_leaves_out_lost_ones() -> None:
+    signals, _ = classify(recording([None] * 10 + gap(20)))
+    assert perclos(signals) == pytest.approx(20 / 122)
+    assert perclos(signals.clear()) is None
 
 
 @pytest.mark.parametrize("areas", [[None] * 20 + [700.0] * 50, [700.0] * 50 + [None] * 20])
@@ -53,41 +122,36 @@ def test_a_gap_at_either_end_is_lost(areas: list[float | None]) -> None:
 
 
 def test_a_pupil_that_vanishes_in_an_open_eye_is_lost() -> None:
-    signals, blinks = classify(recording(gap(20), [2000.0] * 120))
-    assert set(states(signals)[50:70]) == {LOST}
+    signals, blinks = classify(recording(gap(20), [2000.0] * 122))
+    assert set(states(signals)[51:71]) == {LOST}
     assert blinks.is_empty()
 
 
 def test_with_the_iris_gone_too_it_is_a_blink_for_both() -> None:
     signals, blinks = classify(recording(gap(20), gap(20)))
     assert len(blinks) == 1
-    assert set(states(signals, "iris")[50:70]) == {BLINK}
+    assert set(states(signals, "iris")[51:71]) == {BLINK}
 
 
 def test_a_sliver_counts_as_covered_and_keeps_no_shape() -> None:
-    areas: list[float | None] = [700.0] * 50 + [60.0] * 20 + [700.0] * 50
+    areas: list[float | None] = [700.0] * 50 + [400.0] + [60.0] * 20 + [700.0] * 50
     signals, blinks = classify(recording(areas))
     assert len(blinks) == 1
-    covered = signals.filter(pl.col("frame_idx").is_between(50, 69))
+    covered = signals.filter(pl.col("frame_idx").is_between(51, 70))
     assert covered["center_x_px"].is_null().all()
     assert covered["area_px"].is_null().all()
 
 
 def test_a_pupil_that_narrows_slowly_stays_tracked() -> None:
-    areas: list[float | None] = [700.0 * 0.995**i for i in range(400)]
-    assert set(states(classify(recording(areas))[0])) == {TRACKED}
-
-
-def test_presence_is_causal() -> None:
-    areas = [700.0] * 30 + [None] * 5 + [650.0, 100.0, 700.0]
-    whole, part = PupilPresence(), PupilPresence()
-    seen = [whole.step(i * STEP_NS, a) for i, a in enumerate(areas)]
-    assert [part.step(i * STEP_NS, a) for i, a in enumerate(areas[:33])] == seen[:33]
-    assert seen[-3:] == [True, False, True]
+    table = SignalTable()
+    for i in range(400):
+        shape = Ellipse((50, 50), (30 * 0.997**i, 28 * 0.997**i))
+        table.add(i, i * STEP_NS, 0, "pupil", Measurement(shape, shape.area, 0.9, 3.0))
+    assert set(states(classify(table.table())[0])) == {TRACKED}
 
 
 def test_eyes_are_judged_apart() -> None:
-    both = pl.concat([recording(gap(20)), recording([700.0] * 120, view=1)])
+    both = pl.concat([recording(gap(20)), recording([700.0] * 122, view=1)])
     signals, blinks = classify(both)
     assert blinks["view"].to_list() == [0]
     assert set(states(signals.filter(pl.col("view") == 1))) == {TRACKED}

@@ -200,3 +200,20 @@ def test_bad_arguments_are_named() -> None:
         render_eye_clip(0, num_frames=0)
     with pytest.raises(InputError, match="32 px"):
         render_eye_clip(0, size=(16, 64))
+
+
+def test_a_gap_passes_unseen_and_a_blink_comes_when_asked() -> None:
+    shut = 0
+    for seed in range(5):
+        clip = render_eye_clip(seed, num_frames=7, size=(48, 48), fps=15.0, style=lab_style(), blink=True)
+        shut += clip.lid_opening.min() < 0.3
+        assert clip.lid_opening[0] > 0.3
+    assert shut >= 3
+    near = render_eye_clip(3, num_frames=3, size=(48, 48), fps=10.0, style=lab_style())
+    far = render_eye_clip(3, num_frames=3, size=(48, 48), fps=10.0, style=lab_style(), gap=50)
+    assert near.timestamps_ns.tolist() == [0, 100_000_000, 200_000_000]
+    assert far.timestamps_ns.tolist() == [0, 5_100_000_000, 5_200_000_000]
+    assert np.array_equal(near.frames[0], far.frames[0])
+    assert not np.allclose(near.gaze_deg[1], far.gaze_deg[1], atol=0.2)
+    with pytest.raises(InputError, match="gap"):
+        render_eye_clip(3, num_frames=3, gap=-1)

@@ -1,5 +1,7 @@
 """The mask generator against a plain loop over the image predictor, and each of its options."""
 
+import dataclasses
+import inspect
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,7 @@ from ocusam.tracking.automatic_masks import SAM2AutomaticMaskGenerator, stabilit
 from ocusam.tracking.image_predictor import SAM2ImagePredictor
 from ocusam.tracking.mask_boxes import crop_boxes, point_grid, suppress_boxes
 from ocusam.tracking.mask_rle import rle_to_mask
+from ocusam.workflows.masks import MaskSettings
 
 ALL: dict[str, Any] = {"pred_iou_thresh": 0.0, "stability_score_thresh": 0.0, "box_nms_thresh": 1.0}
 
@@ -118,6 +121,33 @@ def thresholds(network: SAM2, picture: NDArray[np.uint8], **options: Any) -> tup
         middle = len(ordered) // 2
         values.append((ordered[middle - 1] + ordered[middle]) / 2)
     return values[0], values[1]
+
+
+def test_options_and_defaults_are_the_published_ones() -> None:
+    found = {
+        name: parameter.default
+        for name, parameter in inspect.signature(SAM2AutomaticMaskGenerator).parameters.items()
+    }
+    assert list(found.items())[1:] == [
+        ("points_per_side", 32),
+        ("points_per_batch", 64),
+        ("pred_iou_thresh", 0.8),
+        ("stability_score_thresh", 0.95),
+        ("stability_score_offset", 1.0),
+        ("mask_threshold", 0.0),
+        ("box_nms_thresh", 0.7),
+        ("crop_n_layers", 0),
+        ("crop_nms_thresh", 0.7),
+        ("crop_overlap_ratio", 512 / 1500),
+        ("crop_n_points_downscale_factor", 1),
+        ("point_grids", None),
+        ("min_mask_region_area", 0),
+        ("output_mode", "binary_mask"),
+        ("use_m2m", False),
+        ("multimask_output", True),
+    ]
+    defaults = {f.name: f.default for f in dataclasses.fields(MaskSettings)}
+    assert defaults.items() <= found.items()
 
 
 def test_a_plain_loop_gives_the_same(network: SAM2, picture: NDArray[np.uint8]) -> None:

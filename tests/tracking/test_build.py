@@ -4,10 +4,17 @@ import pytest
 import torch
 
 from ocusam.core.errors import ModelError, WeightsError
+from ocusam.model.build import make_network
 from ocusam.model.config import get_config, miniature
-from ocusam.tracking.build import build_sam2, build_sam2_camera_predictor, build_sam2_video_predictor
+from ocusam.tracking.build import (
+    build_sam2,
+    build_sam2_camera_predictor,
+    build_sam2_video_predictor,
+    load_weights,
+)
 from ocusam.weights import registry
 from ocusam.weights.checkpoint import save_state
+from ocusam.weights.hub import PUBLISHED
 
 
 def test_weights_are_loaded_from_either_form(network, tmp_path: Path):
@@ -15,6 +22,23 @@ def test_weights_are_loaded_from_either_form(network, tmp_path: Path):
         save_state(tmp_path / name, network.state_dict())
         loaded = build_sam2("miniature", tmp_path / name).state_dict()
         assert all(torch.equal(loaded[key], value) for key, value in network.state_dict().items())
+
+
+@pytest.mark.filterwarnings("ignore:.*copying from a non-meta parameter")
+@pytest.mark.parametrize("name", sorted(PUBLISHED))
+def test_a_published_checkpoint_of_every_model_loads_strictly(name: str, tmp_path: Path) -> None:
+    """As `.pt` in both forms. One number stands for a whole tensor, so the files are small, and the network
+    is on PyTorch's meta device; that these names and shapes are the published ones is tested in tests/model.
+    """
+    network = make_network(name, device="meta")
+    state = {key: torch.zeros(1).expand(t.shape) for key, t in network.state_dict().items()}
+    for content in ({"model": state}, state):
+        torch.save(content, tmp_path / "w.pt")
+        assert (tmp_path / "w.pt").stat().st_size < 1_000_000
+        load_weights(network, tmp_path / "w.pt")
+    torch.save({key: t for key, t in state.items() if key != "no_mem_embed"}, tmp_path / "w.pt")
+    with pytest.raises(WeightsError, match="no_mem_embed is missing"):
+        load_weights(network, tmp_path / "w.pt")
 
 
 def test_postprocessing_sets_what_the_published_builders_set():

@@ -1,7 +1,6 @@
 """Live tracking: equal to the offline predictor bit for bit, and nothing grows."""
 
 import gc
-from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
@@ -9,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ocusam.core.errors import InputError, PromptError
+from ocusam.core.errors import PromptError
 from ocusam.model.sam2 import SAM2
 from ocusam.tracking.camera_predictor import SAM2CameraPredictor
 from ocusam.tracking.video_predictor import SAM2VideoPredictor
@@ -161,46 +160,6 @@ def test_a_pushed_picture_may_be_overwritten(network: SAM2, stream: NDArray[np.u
     assert (camera.state.frame(0).image == stream[0]).all()
 
 
-Refused = tuple[Callable[[SAM2CameraPredictor], object], type[Exception], str]
-REFUSED: list[Refused] = [
-    (lambda c: c.add_new_prompt(4, 1, [[5, 5]], [1]), PromptError, "frames 0 to 1 are kept"),
-    (lambda c: c.add_new_prompt(-1, 1, [[5, 5]], [1]), PromptError, "cannot be prompted"),
-    (lambda c: c.add_new_prompt(None, 1, [[57, 5]], [1]), PromptError, "outside the picture"),
-    (lambda c: c.add_new_prompt(None, 1, [[5, 5]], [4]), PromptError, "Labels"),
-    (lambda c: c.add_new_prompt(None, 1), PromptError, "at least one point"),
-    (
-        lambda c: c.add_new_prompt(None, 1, bbox=[1, 1, 9, 9], clear_old_points=False),
-        PromptError,
-        "clear_old_points",
-    ),
-    (lambda c: c.add_new_mask(None, 1, np.zeros((9, 9))), PromptError, "size"),
-    (lambda c: c.add_new_mask(9, 1, np.zeros((40, 56))), PromptError, "cannot be prompted"),
-    (lambda c: c.clear_all_prompts_in_frame(None, "x"), PromptError, "Unknown object"),
-    (lambda c: c.remove_object("x", strict=True), PromptError, "Unknown object"),
-    (lambda c: c.track(np.zeros((9, 9, 3), np.uint8)), InputError, "size"),
-    (lambda c: c.track(np.zeros((40, 56, 3))), InputError, "uint8"),
-]
-
-
-@pytest.fixture
-def running(network: SAM2, stream: NDArray[np.uint8]) -> Iterator[SAM2CameraPredictor]:
-    camera = SAM2CameraPredictor(SAM2VideoPredictor(network))
-    camera.load_first_frame(stream[0])
-    camera.add_new_prompt(None, 1, [[26, 20]], [1])
-    camera.track(stream[1])
-    yield camera
-
-
-@pytest.mark.parametrize("case", range(len(REFUSED)))
-def test_refused_arguments(running: SAM2CameraPredictor, stream: NDArray[np.uint8], case: int) -> None:
-    call, error, words = REFUSED[case]
-    with pytest.raises(error, match=words):
-        call(running)
-    # What was refused left no trace.
-    assert running.obj_ids == [1] and running.frame_idx == 1
-    assert running.track(stream[2])[0] == [1]
-
-
 def test_an_object_without_prompts_leaves_the_stream_as_it_was(
     network: SAM2, stream: NDArray[np.uint8]
 ) -> None:
@@ -213,18 +172,3 @@ def test_an_object_without_prompts_leaves_the_stream_as_it_was(
     assert camera.frame_idx == 0
     camera.add_new_prompt(None, 1, [[26, 20]], [1])
     assert camera.track(stream[1])[0] == [1]
-
-
-def test_everything_needs_a_first_frame(network: SAM2, stream: NDArray[np.uint8]) -> None:
-    camera = SAM2CameraPredictor(SAM2VideoPredictor(network))
-    calls: list[Callable[[], object]] = [
-        lambda: camera.track(stream[0]),
-        lambda: camera.add_new_prompt(0, 1, [[5, 5]], [1]),
-        lambda: camera.add_new_mask(0, 1, np.zeros((40, 56))),
-        lambda: camera.remove_object(1),
-        camera.newest,
-    ]
-    for call in calls:
-        with pytest.raises(InputError, match="load_first_frame"):
-            call()
-    camera.reset_state()

@@ -3,7 +3,7 @@ import pytest
 import torch
 from PIL import Image
 
-from ocusam.core.errors import InputError, PromptError
+from ocusam.core.errors import InputError
 from ocusam.tracking.image_predictor import SAM2ImagePredictor, picture_to_still_input
 from ocusam.video.frames import normalise
 
@@ -106,33 +106,3 @@ def test_the_resize_is_a_float_one():
     assert out.shape == (1, 3, 32, 32) and out.dtype == torch.float32
     same = picture_to_still_input(image[:64, :64], 64)
     assert np.allclose(same[0].numpy(), normalise(image[:64, :64]), atol=1e-6)
-
-
-def test_refusals(network, predictor, clip):
-    empty = SAM2ImagePredictor(network)
-    for call in (
-        lambda: empty.predict([[1, 1]], [1]),
-        empty.get_image_embedding,
-        lambda: empty.predict_batch(box_batch=[]),
-    ):
-        with pytest.raises(InputError, match="no picture yet"):
-            call()
-    with pytest.raises(InputError, match="float32"):
-        empty.set_image(clip[0].astype(np.float32))
-    with pytest.raises(InputError, match="at least one"):
-        empty.set_image_batch([])
-    for arguments, message in (
-        ({}, "at least one point"),
-        ({"point_coords": [[56.5, 0]], "point_labels": [1]}, "56 x 40 px"),
-        ({"point_coords": [[5, 5]], "point_labels": [7]}, "allowed are 1"),
-        ({"point_coords": [[5, 5]]}, "belong together"),
-        ({"box": [5, 5, 5, 9]}, "empty"),
-        ({"box": [[1, 1, 5, 9]] * 2, "point_coords": [[5, 5]], "point_labels": [1]}, "2 boxes for 1"),
-        ({"mask_input": np.zeros((16, 16))}, "mask_input has shape"),
-        ({"mask_input": np.zeros((2, 1, 16, 16)), "box": [1, 1, 5, 9]}, "2 mask prompts for 1"),
-    ):
-        with pytest.raises(PromptError, match=message):
-            predictor.predict(**arguments)
-    predictor.reset_predictor()
-    with pytest.raises(InputError, match="no picture yet"):
-        predictor.predict([[1, 1]], [1])

@@ -164,10 +164,20 @@ REFUSED_MIDWAY: list[Op] = [
 ]
 
 
+# What was known of an object must not come back with its name.
+REMOVED_AND_BACK: list[Op] = [
+    ("points", 1, 0, [(14, 20, 1)], False),
+    ("propagate", None, FRAMES, False),
+    ("remove", 1),
+    ("points", 1, 3, [(20, 20, 1)], False),
+]
+
+
 @pytest.mark.parametrize("as_cond", [False, True])
 @settings(max_examples=20)
 @given(calls=st.lists(operations, min_size=2, max_size=9))
 @example(calls=REFUSED_MIDWAY)
+@example(calls=REMOVED_AND_BACK)
 def test_only_what_survives_counts(
     network: SAM2, clip: NDArray[np.uint8], as_cond: bool, calls: list[Op]
 ) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from ocusam.core.errors import InputError, PromptError
+from ocusam.core.errors import PromptError
 from ocusam.tracking.video_predictor import SAM2VideoPredictor
 from ocusam.video.source import EndOfVideo, SequenceSource
 
@@ -368,61 +368,3 @@ def test_a_video_that_ends_early_ends_the_pass(make_predictor, clip):
     state = predictor.init_state(Cut(clip))
     click(predictor, state)
     assert list(run(predictor, state)) == list(range(7))
-
-
-# ---- refusals -----------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"points": [[56.5, 20]], "labels": [1]}, "outside the picture, which is 56 x 40 px"),
-        ({"points": [[5, -1]], "labels": [1]}, "outside"),
-        ({"points": [[5, 5]], "labels": [4]}, "allowed are 1"),
-        ({"points": [[5, 5]], "labels": [-2]}, "allowed are 1"),
-        ({"points": [[5, 5]], "labels": [0.5]}, "allowed are 1"),
-        ({"points": [[5, 5]]}, "belong together"),
-        ({"labels": [1]}, "belong together"),
-        ({"points": [[5, 5]], "labels": [1, 0]}, "points \\(N, 2\\)"),
-        ({"points": [[5, 5, 5]], "labels": [1]}, "points \\(N, 2\\)"),
-        ({"points": np.zeros((0, 2)), "labels": []}, "N at least 1"),
-        ({"points": "left", "labels": [1]}, "arrays of numbers"),
-        ({}, "at least one point"),
-        ({"box": [1, 1, 9, 9], "clear_old_points": False}, "clear_old_points=False"),
-        ({"box": [9, 1, 1, 9]}, "empty"),
-        ({"box": [1, 1, 9, 99]}, "outside"),
-        ({"box": [1, 1, 9]}, "x0, y0, x1, y1"),
-        ({"points": [[0.5, 1.5]], "labels": [1], "normalize_coords": False}, "outside"),
-    ],
-)
-def test_prompts_that_are_refused_leave_no_trace(make_predictor, clip, arguments, message):
-    predictor = make_predictor()
-    state = predictor.init_state(clip)
-    with pytest.raises(PromptError, match=message):
-        predictor.add_new_points_or_box(state, 0, 1, **arguments)
-    assert state.obj_ids == []
-
-
-def test_other_refusals(make_predictor, clip, tmp_path):
-    predictor = make_predictor()
-    state = predictor.init_state(clip)
-    with pytest.raises(PromptError, match="nothing to follow"):
-        run(predictor, state)
-    for frame_idx in (-1, 12):
-        with pytest.raises(PromptError, match="0 to 11"):
-            click(predictor, state, frame_idx)
-    for mask in (np.ones((40, 55)), np.ones((1, 40, 56))):
-        with pytest.raises(PromptError, match="mask"):
-            predictor.add_new_mask(state, 0, 1, mask)
-    assert state.obj_ids == []
-    click(predictor, state)
-    with pytest.raises(PromptError, match="Unknown object 5"):
-        predictor.clear_all_prompts_in_frame(state, 0, 5)
-    with pytest.raises(PromptError, match=r"Unknown object 5.*\[1\]"):
-        predictor.remove_object(state, 5, strict=True)
-    with pytest.raises(PromptError, match="0 to 11"):
-        run(predictor, state, 12)
-    with pytest.raises(InputError, match="0 or more"):
-        run(predictor, state, 0, -1)
-    with pytest.raises(InputError, match="No such file"):
-        predictor.init_state(tmp_path / "none.mp4")

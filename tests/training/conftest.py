@@ -7,7 +7,8 @@ import pytest
 from numpy.typing import NDArray
 
 from ocusam.training.augment import AugmentConfig
-from ocusam.training.clips import ClipConfig, Renderer
+from ocusam.training.clips import ClipConfig
+from ocusam.training.rendered import Renderer, Wish
 
 U8 = NDArray[np.uint8]
 
@@ -16,9 +17,10 @@ NO_CHANGES = AugmentConfig(
 )
 
 
-def drawn_eye(seed: int, frames: int, fps: float, size: int) -> tuple[U8, dict[str, U8]]:
+def drawn_eye(wish: Wish) -> tuple[U8, dict[str, U8]]:
     """Concentric pupil and iris in an oval opening, one reflection; shut midway in clips of five or more."""
-    rng = np.random.default_rng(seed)
+    frames, size = wish.frames, wish.size
+    rng = np.random.default_rng(wish.seed)
     y, x = np.mgrid[:size, :size].astype(float)
     centre = size * rng.uniform(0.4, 0.6, 2)
     iris_radius = size * rng.uniform(0.18, 0.25)

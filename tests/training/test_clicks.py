@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from ocusam.training.clicks import NEGATIVE, POSITIVE, box_around, correction_click, first_click
-from ocusam.training.clips import Renderer
+from ocusam.training.rendered import Renderer, Wish
 
 
 @pytest.mark.parametrize("name", ["pupil", "iris", "sclera", "cr0"])
 def test_first_click_hits_its_object_and_no_reflection(name: str, drawn: Renderer) -> None:
-    _, coverage = drawn(3, 1, 1.0, 128)
+    _, coverage = drawn(Wish(3, 1, 1.0, 128))
     layer, shine = coverage[name][0], coverage["cr0"][0]
     for seed in range(50):
         click = first_click(np.random.default_rng(seed), layer, None if name == "cr0" else shine)

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 
 from ocusam.training.augment import AugmentConfig, augment
-from ocusam.training.clips import KINDS, BatchMaker, ClipConfig, Renderer, batches
+from ocusam.training.clips import KINDS, BatchMaker, ClipConfig, batches
+from ocusam.training.rendered import Renderer, Wish
 
 
 def test_a_batch_depends_on_seed_and_step_alone(renderer: Renderer) -> None:
@@ -65,7 +66,7 @@ def test_clips_begin_with_a_visible_pupil_and_know_when_it_is_gone(
 
 def test_masks_move_with_the_picture(renderer: Renderer) -> None:
     """After any change of geometry the dark pupil still lies under its mask."""
-    pictures, coverage = renderer(3, 1, 1.0, 128)
+    pictures, coverage = renderer(Wish(3, 1, 1.0, 128))
     masks = np.stack([coverage["pupil"], coverage["sclera"]])
     only_geometry = AugmentConfig(
         tone=0, invert=0, blur=0, coarse=0, noise=0, cutout=0, jpeg=0, affine=1, squash=1
@@ -75,3 +76,12 @@ def test_masks_move_with_the_picture(renderer: Renderer) -> None:
         pupil, sclera = moved_masks[:, 0] > 250
         if pupil.sum() > 10 and sclera.sum() > 10:
             assert np.median(moved[0][pupil]) < 40 and np.median(moved[0][sclera]) > 150
+
+
+def test_a_gap_is_one_for_all_clips_of_a_step(renderer: Renderer, tiny_pictures: ClipConfig) -> None:
+    config = replace(tiny_pictures, frames=3, gap=1.0, longest_gap=500)
+    gaps = [BatchMaker(config, 2, renderer)[step].gap for step in range(6)]
+    assert gaps == [BatchMaker(config, 2, renderer, (1, 2))[step].gap for step in range(6)]
+    assert len(set(gaps)) > 3 and all(1 <= gap <= 500 for gap in gaps)
+    assert BatchMaker(replace(config, gap=0.0), 2, renderer)[0].gap == 0
+    assert BatchMaker(replace(config, frames=1), 2, renderer)[0].gap == 0

@@ -10,11 +10,12 @@ import torch
 
 from ocusam.core.errors import WeightsError
 from ocusam.model.sam2 import SAM2
-from ocusam.training.clips import BatchMaker, ClipConfig, Renderer
+from ocusam.training.clips import BatchMaker, ClipConfig
 from ocusam.training.loop import TrainConfig, Trainer
 from ocusam.training.optim import OptimConfig, learning_rate
 from ocusam.training.passes import _Remembered as Remembered
 from ocusam.training.passes import picture_pass, select_memories
+from ocusam.training.rendered import Renderer
 from ocusam.weights.checkpoint import load_state
 
 

@@ -37,13 +37,14 @@ def make_video(tmp_path: Path) -> MakeVideo:
         b_frames: int = 2,
         size: tuple[int, int] = (48, 64),
         turn: float | None = None,
+        pix_fmt: str = "yuv420p",
         options: dict[str, str] | None = None,
     ) -> Path:
         path = tmp_path / name
         with av.open(str(path), "w", options=options or {}) as container:
             stream = container.add_stream(codec, rate=25)
             stream.height, stream.width = size
-            stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
+            stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else pix_fmt
             stream.codec_context.gop_size = gop
             stream.codec_context.max_b_frames = b_frames
             if turn is not None:

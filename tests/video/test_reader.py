@@ -1,3 +1,4 @@
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -8,6 +9,7 @@ from numpy.typing import NDArray
 from ocusam.core.errors import InputError
 from ocusam.video.reader import FileSource, open_video
 from ocusam.video.source import EndOfVideo
+from video.conftest import numbered
 
 BITS = 8
 
@@ -55,6 +57,75 @@ def test_any_frame_can_be_read_in_any_order(make_video, name, codec, gop, b_fram
         assert numbers(source, range(59, -1, -1)) == list(range(59, -1, -1))
         assert numbers(source, range(60)) == list(range(60))
         assert source.num_frames == 60
+
+
+def test_any_frame_in_any_order_with_a_variable_rate_and_open_groups(tmp_path):
+    # Times as a phone or a browser writes them; the first one is not 0; pictures refer across key frames.
+    path, steps = tmp_path / "vfr.mkv", np.random.default_rng(1).integers(1, 9, 60)
+    times = 500 + 10 * np.cumsum(steps)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=100, options={"x264-params": "open-gop=1:keyint=9"})
+        stream.height, stream.width, stream.pix_fmt = 48, 64, "yuv420p"
+        stream.codec_context.time_base = Fraction(1, 1000)
+        stream.codec_context.max_b_frames = 3
+        for number, time in enumerate(times.tolist()):
+            frame = av.VideoFrame.from_ndarray(numbered(number), format="rgb24")
+            frame.pts, frame.time_base = time, Fraction(1, 1000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    order = np.random.default_rng(2).permutation(60).tolist()
+    with open_video(path) as source:
+        assert numbers(source, order) == order
+        assert numbers(source, range(59, -1, -1)) == list(range(59, -1, -1))
+        assert [source.read(t).timestamp_ns for t in (40, 3)] == [int(times[t]) * 10**6 for t in (40, 3)]
+        assert np.array_equal(source.timestamps_ns, times * 10**6)
+        assert not source.truncated
+
+
+@pytest.mark.parametrize("turn", [None, 90, 180])
+def test_odd_and_turned_videos_can_be_read_backward(make_video, turn):
+    # 4:4:4, since 4:2:0 has no odd sizes.
+    path = make_video(f"odd{turn}.mp4", 30, size=(49, 67), turn=turn, pix_fmt="yuv444p")
+    with open_video(path) as source:
+        forward = [frame.image for frame in source]
+        assert source.size == ((67, 49) if turn == 90 else (49, 67)) == forward[0].shape[:2]
+        for t in range(29, -1, -1):
+            assert np.array_equal(source.read(t).image, forward[t])
+        upright = [np.rot90(image, -turn // 90) if turn else image for image in forward]
+        assert [number_of(image) for image in upright] == list(range(30))
+
+
+@pytest.mark.parametrize(("pix_fmt", "bits"), [("gray", 8), ("gray16le", 16), ("gray10le", 10)])
+def test_grey_of_any_depth_in_any_order(tmp_path, pix_fmt, bits):
+    path = tmp_path / "grey.mkv"
+    top = (1 << bits) - 1
+    ramp = np.linspace(0, top, 16 * 24).reshape(16, 24).astype(np.uint8 if bits == 8 else np.uint16)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("ffv1", rate=10)
+        stream.height, stream.width, stream.pix_fmt = 16, 24, pix_fmt
+        for t in range(12):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.roll(ramp, t, axis=0), format=pix_fmt)))
+        container.mux(stream.encode())
+    with open_video(path) as source:
+        for t in (7, 2, 11, 0):
+            image, true = source.read(t).image, np.roll(ramp, t, axis=0) / top * 255
+            assert (image == image[..., :1]).all()
+            assert np.abs(image[..., 0] - true).max() < 1.5
+
+
+def test_pictures_that_change_size_end_the_video(make_video, tmp_path):
+    large = make_video("large.ts", 20, codec="mpeg2video")
+    small = make_video("small.ts", 20, codec="mpeg2video", size=(32, 48))
+    path = tmp_path / "both.ts"
+    path.write_bytes(large.read_bytes() + small.read_bytes())
+    with open_video(path) as source:
+        seen = [number_of(f.image) for f in source]
+        # The decoder drops a picture that it still holds when the size changes.
+        assert seen == list(range(len(seen))) and 18 <= len(seen) <= 20
+        assert source.truncated and source.num_frames == len(seen)
+        with pytest.raises(EndOfVideo, match="another size, 48 x 32 px"):
+            source.read(len(seen))
+        assert numbers(source, [5, 17]) == [5, 17]
 
 
 def test_reading_on_after_a_jump_and_after_the_end(make_video):
@@ -113,19 +184,6 @@ def test_a_damaged_packet_costs_no_more_than_its_frames(make_video, tmp_path):
         assert frames[20].timestamp_ns == 21 * 40_000_000
         assert source.truncated
         assert number_of(source.read(25).image) == 26
-
-
-def test_grey_video(tmp_path):
-    path = tmp_path / "grey.avi"
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("ffv1", rate=10)
-        stream.height, stream.width, stream.pix_fmt = 16, 24, "gray"
-        grey = np.arange(16 * 24, dtype=np.uint8).reshape(16, 24)
-        container.mux(stream.encode(av.VideoFrame.from_ndarray(grey, format="gray")))
-        container.mux(stream.encode())
-    image = open_video(path).read(0).image
-    assert image.shape == (16, 24, 3)
-    assert np.array_equal(image, np.repeat(grey[:, :, None], 3, axis=2))
 
 
 def test_what_cannot_be_read_is_an_input_error(tmp_path: Path):

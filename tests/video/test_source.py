@@ -102,3 +102,21 @@ def test_an_iterable_is_read_once_and_remembers_a_few():
         source.read(10)
     with pytest.raises(InputError, match="no frame"):
         open_video(iter(()))
+
+
+def test_grey_of_sixteen_bits_keeps_its_shades(tmp_path: Path):
+    grey = np.linspace(0, 65535, 24).astype(np.uint16).reshape(4, 6)
+    Image.fromarray(grey).save(tmp_path / "0.png")
+    assert np.array_equal(open_video(tmp_path).read(0).image, np.repeat((grey >> 8)[..., None], 3, axis=2))
+    with pytest.raises(InputError, match="upper eight bits"):
+        open_video(grey[None])
+
+
+def test_a_picture_asked_for_twice_is_loaded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    for i in range(2):
+        Image.fromarray(flat(i)).save(tmp_path / f"{i}.png")
+    source = open_video(tmp_path)
+    loads = []
+    monkeypatch.setattr("ocusam.video.source.read_picture", lambda path: loads.append(path) or flat(1))
+    assert [source.read(i).frame_idx for i in (1, 1, 0, 0, 1)] == [1, 1, 0, 0, 1]
+    assert len(loads) == 3

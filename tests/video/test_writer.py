@@ -66,3 +66,22 @@ def test_refusals(tmp_path: Path):
     ):
         writer.write(np.zeros((8, 16), dtype=np.uint8))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_is_said_and_leaves_nothing(tmp_path: Path):
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    noise = np.random.default_rng(0).integers(0, 256, (30, 64, 64, 3)).astype(np.uint8)
+
+    def write() -> None:
+        with VideoWriter(tmp_path / "a.mp4", 25, (64, 64), crf=1) as writer:
+            for image in noise:
+                writer.write(image)
+
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, before[1]))  # as if the disk ended here
+        with pytest.raises(OutputError, match=r"a\.mp4 cannot be written"):
+            write()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list(tmp_path.iterdir()) == []

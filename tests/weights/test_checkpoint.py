@@ -34,8 +34,20 @@ def test_half_precision_comes_back_as_float32(tmp_path: Path):
     assert (tmp_path / "w.safetensors").stat().st_size < 1000
 
 
-@pytest.mark.parametrize("content", [STATE, {"model": STATE}, {"state_dict": STATE}])
-def test_published_and_bare_dictionaries(tmp_path: Path, content):
+# What the published trainer writes beside the weights.
+SNAPSHOT = {
+    "model": STATE,
+    "optimizer": {"optimizer": {"state": {0: {"step": torch.tensor(5.0)}}, "param_groups": [{"lr": 1e-5}]}},
+    "epoch": 40,
+    "loss": {"train": None},
+    "steps": {"train": 100, "val": 0},
+    "time_elapsed": 3.5,
+    "best_meter_values": {},
+}
+
+
+@pytest.mark.parametrize("content", [STATE, {"model": STATE}, {"state_dict": STATE}, SNAPSHOT])
+def test_published_bare_and_fine_tuned_dictionaries(tmp_path: Path, content):
     torch.save(content, tmp_path / "w.pt")
     assert same(load_state(tmp_path / "w.pt"), STATE)
 

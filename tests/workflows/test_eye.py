@@ -28,10 +28,11 @@ def test_from_video_to_tables_and_files(video: Path, tmp_path: Path) -> None:
     rec = track_eye(video, ["pupil:65,58@10", "iris:90,60@10"], model=FakePredictor(), out=out,
                     settings=RunSettings(chunk_frames=25))  # fmt: skip
     assert sorted(p.name for p in out.iterdir()) == [
-        "blinks.csv", "masklets", "overlay.mp4", "quality.csv", "run.json", "signals.csv",
+        "blinks.csv", "doubtful.csv", "events.csv", "masklets", "overlay.mp4", "prompts.json", "quality.csv",
+        "report.html", "run.json", "signals.csv",
     ]  # fmt: skip
     written = pl.read_csv(out / "signals.csv")
-    assert written.columns == list(COLUMNS)
+    assert written.columns[: len(COLUMNS)] == list(COLUMNS)
     assert len(written) == 2 * 60 and written["frame_idx"].is_sorted()
     pupil = rec.signals.filter(pl.col("object") == "pupil")
     for row in pupil.iter_rows(named=True):
@@ -50,7 +51,7 @@ def test_from_video_to_tables_and_files(video: Path, tmp_path: Path) -> None:
     assert record["prompts"][0]["points"] == [[65.0, 58.0]]
     with av.open(str(out / "overlay.mp4")) as container:
         assert sum(1 for _ in container.decode(video=0)) == 60
-    assert len(list((out / "masklets").iterdir())) == 3
+    assert len(list((out / "masklets").glob("chunk_*.parquet"))) == 3
     assert rec.masklets is not None
     assert rec.masklets.mask(0, "pupil").sum() == pytest.approx(TRUTH[0].area if TRUTH[0] else 0, rel=0.05)
 
@@ -73,12 +74,33 @@ def test_two_eyes_in_one_picture() -> None:
 def test_any_object_can_be_tracked(video: Path, tmp_path: Path) -> None:
     masklets = track(video, {"ball": (65, 58)}, model=FakePredictor(), out=tmp_path / "t")
     assert masklets.objects == ["ball"] and masklets.num_frames == 60
-    assert sorted(p.name for p in (tmp_path / "t").iterdir()) == ["masklets", "overlay.mp4", "run.json"]
+    assert sorted(p.name for p in (tmp_path / "t").iterdir()) == [
+        "masklets",
+        "overlay.mp4",
+        "prompts.json",
+        "run.json",
+    ]
 
 
-def test_no_prompt_says_what_to_do(video: Path) -> None:
-    with pytest.raises(PromptError, match="--point pupil"):
-        track_eye(video)
+def test_without_a_prompt_the_eye_is_found(video: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    rec = track_eye(video, model=FakePredictor(), out=out, settings=RunSettings(overlay=False))
+    record = json.loads((out / "run.json").read_text())
+    assert rec.found == record["found"]
+    told = record["found"]["eyes"][0]
+    assert told["found"] and record["prompts"][0]["object"] == "pupil"
+    assert record["prompts"][0]["frame_idx"] == told["frame_idx"]
+    assert rec.num_frames == 60
+    for row in rec.signals.filter(pl.col("object") == "pupil").iter_rows(named=True):
+        true = TRUTH[row["frame_idx"]]
+        if true is not None:
+            assert (row["center_x_px"], row["center_y_px"]) == pytest.approx(true.center, abs=0.3)
+
+
+def test_without_a_prompt_and_without_an_eye_it_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(PromptError, match="--point pupil:"):
+        track_eye([eye_picture(None)] * 5, model=FakePredictor(), out=tmp_path / "run")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
@@ -103,19 +125,33 @@ def test_another_run_is_kept(video: Path, tmp_path: Path) -> None:
     assert {p.name: p.stat().st_mtime_ns for p in (tmp_path / "run").iterdir()} == before
 
 
-def test_a_failure_in_the_middle_leaves_nothing(video: Path, tmp_path: Path) -> None:
-    class Failing(FakePredictor):
-        def propagate(self, *args, **kwargs):  # type: ignore[no-untyped-def]
-            for i, out in enumerate(super().propagate(*args, **kwargs)):
-                if i == 30:
-                    raise OcusamError("the weights melt")
-                yield out
+class Failing(FakePredictor):
+    """Gives up before its 31st frame."""
 
-    with pytest.raises(OcusamError, match="melt"):
-        track_eye(
-            video, "pupil:60,55", model=Failing(), out=tmp_path / "run", settings=RunSettings(chunk_frames=5)
-        )
+    def propagate(self, *args, **kwargs):  # type: ignore[no-untyped-def]
+        for i, out in enumerate(super().propagate(*args, **kwargs)):
+            if i == 30:
+                raise OcusamError("the weights melt")
+            yield out
+
+
+def test_a_failure_before_the_first_chunk_leaves_nothing(video: Path, tmp_path: Path) -> None:
+    with pytest.raises(OcusamError, match=r"melt$"):
+        track_eye(video, "pupil:60,55", model=Failing(), out=tmp_path / "run")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failure_in_the_middle_keeps_what_is_done_and_says_how_to_go_on(
+    video: Path, tmp_path: Path
+) -> None:
+    out, settings = tmp_path / "run", RunSettings(chunk_frames=20)
+    with pytest.raises(OcusamError, match=r"melt .*--resume"):
+        track_eye(video, "pupil:60,55", model=Failing(), out=out, settings=settings)
+    record = json.loads((out / "run.json").read_text())
+    assert record["status"] == "interrupted" and "melt" in record["reason"]
+    assert len(list((out / "masklets").glob("chunk_*"))) == 1
+    with pytest.raises(OutputError, match="holds another run"):
+        track_eye(video, "pupil:60,55", model=FakePredictor(), out=out, settings=settings)
 
 
 def test_a_truncated_video_is_tracked_as_far_as_it_decodes(video: Path, tmp_path: Path) -> None:

@@ -39,6 +39,17 @@ def test_objects_come_with_logits_mask_and_scores() -> None:
     assert pupil.object_score == 5.0 and pupil.predicted_iou == pytest.approx(0.9)
 
 
+def test_objects_come_with_the_picture_of_their_view() -> None:
+    pictures = np.concatenate([frames(2), frames(2)], axis=2)
+    pictures[:, :, 160:] //= 2
+    out, _ = run(["pupil:60,55", "iris:80,60", "pupil:220,55"], pictures, "2x1")
+    (pupil, iris), (right,) = out[0], out[1]
+    assert pupil.picture is not None and right.picture is not None
+    assert pupil.picture is iris.picture and pupil.picture.dtype == np.uint8
+    assert (pupil.picture[..., 0] == pictures[0, :, :160]).all()
+    assert (right.picture[..., 0] == pictures[0, :, 160:]).all()
+
+
 def test_points_are_entered_one_call_at_a_time_positive_first() -> None:
     _, predictor = run(["-pupil:1,1", "pupil:60,55", "pupil:62,55"], frames(2))
     entered = predictor.states[0].prompts
@@ -47,20 +58,27 @@ def test_points_are_entered_one_call_at_a_time_positive_first() -> None:
     assert [p[4] for p in entered] == [True, False, False]
 
 
-def test_each_view_is_a_video_of_its_own() -> None:
+def test_each_view_is_a_video_of_its_own_and_pictures_are_decoded_once_for_all() -> None:
     pictures = np.concatenate([frames(3), frames(3)], axis=2)  # 320 x 120
     out, predictor = run(["pupil:60,55", "pupil:220,55"], pictures, "2x1")
     assert [(o[0].view.index, o[0].frame_idx) for o in out] == [
         (0, 0),
-        (0, 1),
-        (0, 2),
         (1, 0),
+        (0, 1),
         (1, 1),
+        (0, 2),
         (1, 2),
     ]
     assert all(o[0].mask.shape == (120, 160) for o in out)
     assert predictor.states[1].source.size == (120, 160)
     assert predictor.states[1].prompts[0][2].tolist() == [[60, 55]]
+
+
+def test_views_with_prompts_on_different_frames() -> None:
+    pictures = np.concatenate([frames(4), frames(4)], axis=2)
+    out, _ = run(["pupil:60,55@1", "pupil:220,55@3"], pictures, "2x1")
+    forward = [(0, 1), (0, 2), (0, 3), (1, 3)]
+    assert [(o[0].view.index, o[0].frame_idx) for o in out] == [*forward, (1, 2), (1, 1), (0, 0), (1, 0)]
 
 
 def test_progress_counts_all_views() -> None:

@@ -39,13 +39,23 @@ def test_other_files_in_the_folder_are_left_alone(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["notes.txt"]
 
 
-def test_an_interrupted_run_keeps_what_is_done(tmp_path: Path) -> None:
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), InputError("broken"), MemoryError("none left")])
+def test_a_run_that_ends_early_keeps_what_is_done_and_says_why(error: BaseException, tmp_path: Path) -> None:
     out = tmp_path / "run"
-    with pytest.raises(KeyboardInterrupt), RunFolder(out, {}):
+    with pytest.raises(type(error)), RunFolder(out, {}) as folder:
         (out / "masklets").mkdir()
-        raise KeyboardInterrupt
-    assert json.loads((out / "run.json").read_text())["status"] == "running"
+        folder.computed = True
+        raise error
+    record = json.loads((out / "run.json").read_text())
+    assert record["status"] == "interrupted" and record["reason"]
     assert (out / "masklets").is_dir()
+
+
+def test_a_run_that_goes_on_is_never_removed(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text("{}")
+    with pytest.raises(InputError), RunFolder(tmp_path, {"started": "then"}, going_on=True):
+        raise InputError("broken")
+    assert json.loads((tmp_path / "run.json").read_text())["started"] == "then"
 
 
 @pytest.mark.parametrize("name", ["run.json", "signals.csv", "overlay.mp4"])
@@ -69,3 +79,6 @@ def test_the_input_has_a_fingerprint(tmp_path: Path) -> None:
     assert said["bytes"] == 3
     assert said["sha256_first_mib"].startswith("ba7816bf")
     assert describe_input([1, 2]) == {"type": "list"}
+    for name in ("2.png", "10.png", "notes.txt"):
+        (tmp_path / name).touch()
+    assert describe_input(tmp_path)["pictures"] == 2

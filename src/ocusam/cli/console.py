@@ -57,10 +57,9 @@ def reports_errors(command: Callable[P, R]) -> Callable[P, R]:
                 Text(f"Error: {message}", style="bold red")
             )
             raise typer.Exit(BAD_INPUT) from None
-        except KeyboardInterrupt:
-            Console(stderr=True).print(
-                "Interrupted. What was finished before is kept where there is an output folder."
-            )
+        except KeyboardInterrupt as interrupt:
+            said = str(interrupt) or "Interrupted. What was finished before is kept where there is a folder."
+            Console(stderr=True, highlight=False, soft_wrap=True).print(said)
             raise typer.Exit(INTERRUPTED) from None
 
     return wrapped

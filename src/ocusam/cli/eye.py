@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ocusam.cli import console, options
 
 EXAMPLE = "Example: ocusam eye recording.mp4 --point pupil:320,240 --point iris:390,306 -o results"
@@ -12,23 +14,42 @@ def eye(
     video: options.Video,
     out: options.Out,
     point: options.Points = None,
+    prompts: options.Prompts = None,
+    reference: options.Reference = None,
+    reference_prompts: options.ReferencePrompts = None,
     model: options.Model = "nano",
     weights: options.Weights = None,
     device: options.Device = "cpu",
     views: options.Views = "auto",
     overlay: options.Overlay = True,
+    report: options.Report = True,
     cross_negatives: options.CrossNegatives = False,
+    resume: options.Resume = False,
+    snapshots: options.SnapshotFrames = 64,
 ) -> None:
-    """Eye movements from an eye video: signals.csv, blinks.csv, quality.csv, masks, overlay.mp4."""
+    """Eye movements from an eye video: tables (signals, blinks, events, quality, doubtful frames), masks,
+    overlay.mp4 and report.html.
+
+    Without --point and --prompts the pupil is looked for in the first minute, with iris and reflections
+    where they show clearly; what was chosen is printed and stored in run.json. If nothing convinces, it says
+    which frame to click.
+    """
     from ocusam.workflows.eye import track_eye
     from ocusam.workflows.settings import RunSettings
 
-    prompts = options.read_points(point)
-    settings = RunSettings(views=views, overlay=overlay, cross_negatives=cross_negatives)
+    pack = options.read_pack(point, prompts, reference, reference_prompts, video)
+    settings = RunSettings(
+        views=views,
+        overlay=overlay,
+        report=report,
+        cross_negatives=cross_negatives,
+        resume=resume,
+        snapshot_frames=snapshots,
+    )
     with console.bar() as progress:
         recording = track_eye(
             video,
-            prompts,
+            pack,
             model=model,
             weights=weights,
             device=device,
@@ -37,6 +58,8 @@ def eye(
             progress=progress,
         )
     screen = console.out()
+    for found in (recording.found or {}).get("eyes", []):
+        screen.print(describe_found(found))
     broken = " (the video breaks off here: it announces more)" if recording.truncated else ""
     screen.print(
         f"{recording.num_frames} frames{broken}, {recording.fps:.1f} frames/s, {len(recording.blinks)} blinks"
@@ -47,3 +70,14 @@ def eye(
             f"lost {row['lost']}, data loss {row['data_loss']:.1%}"
         )
     screen.print(f"written to {out}")
+
+
+def describe_found(eye: dict[str, Any]) -> str:
+    """One line on what the search says of one view."""
+    if not eye["found"]:
+        return f"view {eye['view']}: no eye found, not tracked"
+    x, y = eye["click"]
+    return (
+        f"view {eye['view']}: found by itself, pupil:{x:g},{y:g}@{eye['frame_idx']} "
+        f"(score {eye['score']:.2f} of 1; check the overlay)"
+    )

@@ -8,7 +8,23 @@ from __future__ import annotations
 
 import typer
 
-from ocusam.cli import camera, convert, davis, demo, evaluate, eye, masks, models, synth, track, train
+from ocusam.cli import (
+    batch,
+    camera,
+    convert,
+    correct,
+    davis,
+    demo,
+    evaluate,
+    export,
+    eye,
+    masks,
+    models,
+    report,
+    synth,
+    track,
+    train,
+)
 from ocusam.core.version import __version__
 
 app = typer.Typer(
@@ -38,8 +54,12 @@ def ocusam(
 
 app.command("demo", epilog=demo.EXAMPLE)(demo.demo)
 app.command("eye", epilog=eye.EXAMPLE)(eye.eye)
+app.command("batch", epilog=batch.EXAMPLE)(batch.batch)
+app.command("export", epilog=export.EXAMPLE)(export.export)
 app.command("track", epilog=track.EXAMPLE)(track.track)
+app.command("correct", epilog=correct.EXAMPLE)(correct.correct)
 app.command("evaluate", epilog=evaluate.EXAMPLE)(evaluate.evaluate)
+app.command("report", epilog=report.EXAMPLE)(report.report)
 app.command("masks", epilog=masks.EXAMPLE)(masks.masks)
 app.command("davis-score", epilog=davis.SCORE_EXAMPLE)(davis.davis_score)
 app.command("davis-export", epilog=davis.EXPORT_EXAMPLE)(davis.davis_export)

@@ -42,18 +42,32 @@ def masks(
     crop_n_layers: Annotated[
         int, typer.Option("--crop-n-layers", help="Look again at 2x2 (1), and 4x4 (2) parts, enlarged.")
     ] = 0,
+    crop_nms_thresh: Annotated[
+        float,
+        typer.Option("--crop-nms-thresh", help="As --box-nms-thresh, between parts; the smaller part wins."),
+    ] = 0.7,
+    crop_overlap_ratio: Annotated[
+        float,
+        typer.Option("--crop-overlap-ratio", help="Overlap of parts, share of the picture's shorter side."),
+    ] = 512 / 1500,
     crop_n_points_downscale_factor: Annotated[
-        int, typer.Option("--crop-n-points-downscale-factor", help="Fewer clicks per side in each layer.")
+        int,
+        typer.Option(
+            "--crop-n-points-downscale-factor", help="Divide clicks per side by this in each further layer."
+        ),
     ] = 1,
     min_mask_region_area: Annotated[
         int,
         typer.Option(
-            "--min-mask-region-area", help="Fill holes, remove islands below this many px; 0: none."
+            "--min-mask-region-area", help="Fill holes, remove islands of fewer px of the picture; 0: none."
         ),
     ] = 0,
     use_m2m: Annotated[
         bool, typer.Option("--use-m2m/--no-m2m", help="Refine each mask once with itself; slower.")
     ] = False,
+    multimask_output: Annotated[
+        bool, typer.Option("--multimask/--single-mask", help="Three masks for each click, or one.")
+    ] = True,
 ) -> None:
     """Find everything in a picture: masks.json (COCO), masks.png (all masks drawn) and run.json."""
     from ocusam.workflows.masks import MaskSettings, find_masks
@@ -66,9 +80,12 @@ def masks(
         stability_score_offset=stability_score_offset,
         box_nms_thresh=box_nms_thresh,
         crop_n_layers=crop_n_layers,
+        crop_nms_thresh=crop_nms_thresh,
+        crop_overlap_ratio=crop_overlap_ratio,
         crop_n_points_downscale_factor=crop_n_points_downscale_factor,
         min_mask_region_area=min_mask_region_area,
         use_m2m=use_m2m,
+        multimask_output=multimask_output,
     )
     with console.bar(image.name, unit="clicks") as progress:
         found = find_masks(

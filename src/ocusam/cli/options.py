@@ -7,10 +7,15 @@ from typing import Annotated
 
 import typer
 
-from ocusam.core.prompts import ObjectPrompt, merge_prompts, parse_point
+from ocusam.core.prompts import ObjectPrompt, PromptPack, merge_prompts, parse_point
 
 Video = Annotated[
-    Path, typer.Argument(help="Video file, or a folder of JPEG or PNG pictures.", show_default=False)
+    Path,
+    typer.Argument(
+        help="Video file, a folder of JPEG or PNG pictures, or a recording of Neon, Tobii Glasses 2 or Pupil "
+        "Core (folder or eye video).",
+        show_default=False,
+    ),
 ]
 Out = Annotated[
     Path, typer.Option("--out", "-o", help="Folder to write; must not hold another run.", show_default=False)
@@ -25,6 +30,31 @@ Points = Annotated[
         help="A click, px of the picture; repeat for more. -NAME:X,Y is a point not on it.",
     ),
 ]
+Prompts = Annotated[
+    Path | None,
+    typer.Option(
+        "--prompts",
+        show_default=False,
+        help="Prompts from a file: prompts.json (every run writes one), a tab-separated table "
+        "(class, x, y, 1|0), or a folder of them.",
+    ),
+]
+Reference = Annotated[
+    Path | None,
+    typer.Option(
+        "--reference",
+        show_default=False,
+        help="Annotated picture of the participant, any size, shown to the network before the first frame.",
+    ),
+]
+ReferencePrompts = Annotated[
+    Path | None,
+    typer.Option(
+        "--reference-prompts",
+        show_default=False,
+        help="What is annotated on it: prompts.json or a table, px of that picture.",
+    ),
+]
 Model = Annotated[str, typer.Option("--model", "-m", help="Name of the network, see `ocusam models`.")]
 Weights = Annotated[
     Path | None,
@@ -37,6 +67,24 @@ Views = Annotated[
     str, typer.Option("--views", help="Several eyes in one picture: auto, none, or COLUMNSxROWS such as 2x1.")
 ]
 Overlay = Annotated[bool, typer.Option("--overlay/--no-overlay", help="Write overlay.mp4.")]
+Report = Annotated[bool, typer.Option("--report/--no-report", help="Write report.html.")]
+Resume = Annotated[
+    bool,
+    typer.Option(
+        "--resume",
+        help="Go on with the run that the folder holds, from where it was broken off; begin where it holds "
+        "none. Prompts may be left out then; everything else must be as it was.",
+    ),
+]
+SnapshotFrames = Annotated[
+    int,
+    typer.Option(
+        "--snapshots",
+        metavar="FRAMES",
+        help="Store the tracker's memory every so many frames, for `ocusam correct` (0: hardly any). nano "
+        "takes 0.25 MB an object each time.",
+    ),
+]
 CrossNegatives = Annotated[
     bool,
     typer.Option(
@@ -52,3 +100,21 @@ def read_points(points: list[str] | None) -> list[ObjectPrompt]:
         PromptError: one cannot be read.
     """
     return merge_prompts(parse_point(text) for text in points or [])
+
+
+def read_pack(
+    points: list[str] | None,
+    prompts: Path | None = None,
+    reference: Path | None = None,
+    reference_prompts: Path | None = None,
+    video: Path | None = None,
+) -> PromptPack:
+    """All prompts of a command: --prompts, --point on top of them, the reference picture before the video.
+
+    Raises:
+        OcusamError: a file or a point that cannot be read; a reference picture without its prompts, or the
+            other way round.
+    """
+    from ocusam.workflows.prompt_tables import collect_prompts
+
+    return collect_prompts(points or (), prompts, reference, reference_prompts, video)

@@ -12,26 +12,31 @@ def track(
     video: options.Video,
     out: options.Out,
     point: options.Points = None,
+    prompts: options.Prompts = None,
+    reference: options.Reference = None,
+    reference_prompts: options.ReferencePrompts = None,
     model: options.Model = "nano",
     weights: options.Weights = None,
     device: options.Device = "cpu",
     views: options.Views = "none",
     overlay: options.Overlay = True,
+    resume: options.Resume = False,
+    snapshots: options.SnapshotFrames = 64,
 ) -> None:
     """Masks of any objects through any video: masklets/ (COCO RLE in Parquet) and overlay.mp4."""
     from ocusam.workflows.settings import RunSettings
     from ocusam.workflows.track import track as run
 
-    prompts = options.read_points(point)
+    pack = options.read_pack(point, prompts, reference, reference_prompts, video)
     with console.bar() as progress:
         masklets = run(
             video,
-            prompts,
+            pack,
             model=model,
             weights=weights,
             device=device,
             out=out,
-            settings=RunSettings(views=views, overlay=overlay),
+            settings=RunSettings(views=views, overlay=overlay, resume=resume, snapshot_frames=snapshots),
             progress=progress,
         )
     names = ", ".join(masklets.objects)

@@ -54,6 +54,8 @@ class ObjectFrame:
         mask: bool (H, W) at the size of the view.
         predicted_iou: the network's estimate of its mask's IoU, 0..1.
         object_score: the network's logit that the object is there (above 0: there).
+        picture: uint8 (H, W, 3) RGB, the view's picture as it was decoded, for those who look at edges; all
+            objects of a frame share it, nobody may write to it. None where the tracker does not hand it out.
     """
 
     frame_idx: int
@@ -64,3 +66,4 @@ class ObjectFrame:
     mask: NDArray[np.bool_]
     predicted_iou: float
     object_score: float
+    picture: NDArray[np.uint8] | None = None

@@ -1,7 +1,7 @@
 """What a user points at: clicks, boxes and masks, each for a named object on a frame.
 
-Purpose: the value that the command line, the workflows and the predictors pass around, and its text form
-`NAME:X,Y[@FRAME]`.
+Purpose: the value that the command line, the workflows and the predictors pass around, its text form
+`NAME:X,Y[@FRAME]`, and the pack: all prompts of a recording with the annotated pictures shown before it.
 
 Notable choices: coordinates are pixels of the whole picture, pixel centres at integers. A label is 1 for a
 point on the object, 0 for a point not on it. In text a leading `-` on the name (`-pupil:10,20`) marks a point
@@ -16,7 +16,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -131,6 +131,79 @@ class ObjectPrompt:
         return out
 
 
+@dataclass(frozen=True, eq=False)
+class ReferencePicture:
+    """An annotated picture of the participant, shown to the tracker before the first frame.
+
+    Attributes:
+        name: what messages call it, its file's name.
+        image: uint8 (h, w, 3) RGB; any size.
+        prompts: what is annotated, px of `image`; all on frame 0.
+
+    Raises:
+        PromptError: nothing annotated, a prompt on another frame, or one outside the picture.
+    """
+
+    name: str
+    image: NDArray[np.uint8]
+    prompts: tuple[ObjectPrompt, ...]
+
+    def __post_init__(self) -> None:
+        if not self.prompts:
+            raise PromptError(
+                f"The reference picture {self.name} has no prompt: say what is to be seen on it."
+            )
+        if any(prompt.frame_idx for prompt in self.prompts):
+            raise PromptError(
+                f"The reference picture {self.name} is a single picture: its prompts are on frame 0."
+            )
+        try:
+            check_inside(self.prompts, (self.image.shape[0], self.image.shape[1]))
+        except PromptError as error:
+            raise PromptError(f"Reference picture {self.name}: {error}") from None
+
+
+@dataclass(frozen=True, eq=False)
+class PromptPack:
+    """All that is pointed at in one recording.
+
+    Attributes:
+        prompts: px of the whole picture of the video.
+        references: annotated pictures that stand before frame 0, in order.
+        size_hw: (height, width) of the picture that the coordinates belong to, or None where not said.
+    """
+
+    prompts: tuple[ObjectPrompt, ...] = ()
+    references: tuple[ReferencePicture, ...] = ()
+    size_hw: tuple[int, int] | None = None
+
+    def __bool__(self) -> bool:
+        return bool(self.prompts or self.references)
+
+    @property
+    def names(self) -> list[str]:
+        """Names of all objects, in order of first mention, those of the references first."""
+        every = [*(p for r in self.references for p in r.prompts), *self.prompts]
+        return list(dict.fromkeys(p.name for p in every))
+
+    def with_prompts(self, more: Iterable[ObjectPrompt]) -> PromptPack:
+        """The pack with further prompts; points of one object on one frame are joined."""
+        return replace(self, prompts=tuple(merge_prompts([*self.prompts, *more])))
+
+    def check_size(self, size: tuple[int, int]) -> None:
+        """Refuse a pack made for pictures of another size.
+
+        Raises:
+            PromptError: names both sizes.
+        """
+        if self.size_hw is not None and self.size_hw != size:
+            raise PromptError(
+                f"The prompts belong to pictures of {self.size_hw[1]} x {self.size_hw[0]} px (width x "
+                f"height), the video has {size[1]} x {size[0]} px. Only prompts of a reference picture "
+                "(--reference) may belong to another size."
+            )
+
+
 def parse_point(text: str) -> ObjectPrompt:
     """Read one click from text: `NAME:X,Y[@FRAME]`; `-NAME:X,Y` is a point that is *not* on the object.
 
@@ -174,6 +247,30 @@ def merge_prompts(prompts: Iterable[ObjectPrompt]) -> list[ObjectPrompt]:
     return list(merged.values())
 
 
+def check_point_inside(x: float, y: float, size: tuple[int, int], what: str, *, corner: bool = False) -> None:
+    """Refuse a point outside a picture of `size` (h, w).
+
+    Pixel centres lie at integers, so a picture reaches from -0.5 to w - 0.5. A box's corner may also lie at w
+    and h: many people's boxes end behind their last pixel.
+
+    Args:
+        x, y: px.
+        size: (height, width) of the picture.
+        what: how the error calls the point.
+        corner: it is the corner of a box.
+
+    Raises:
+        PromptError: names the point, the size and what is allowed.
+    """
+    height, width = size
+    last = 0 if corner else 1
+    if not (-0.5 <= x <= width - 0.5 * last and -0.5 <= y <= height - 0.5 * last):
+        raise PromptError(
+            f"The {what} lies outside the picture, which is {width} x {height} px (width x height): "
+            f"x from 0 to {width - last}, y from 0 to {height - last}."
+        )
+
+
 def check_inside(
     prompts: Iterable[ObjectPrompt], size: tuple[int, int], num_frames: int | None = None
 ) -> None:
@@ -185,11 +282,10 @@ def check_inside(
     height, width = size
     for prompt in prompts:
         for x, y in prompt.points.tolist():
-            if not (-0.5 <= x <= width - 0.5 and -0.5 <= y <= height - 0.5):
-                raise PromptError(
-                    f"The point {prompt.name}:{x:g},{y:g} lies outside the picture, which is {width} x "
-                    f"{height} px (width x height): x from 0 to {width - 1}, y from 0 to {height - 1}."
-                )
+            check_point_inside(x, y, size, f"point {prompt.name}:{x:g},{y:g}")
+        corners = () if prompt.box is None else (prompt.box[:2], prompt.box[2:])
+        for x, y in corners:
+            check_point_inside(x, y, size, f"box corner {x:g},{y:g} of {prompt.name!r}", corner=True)
         if prompt.mask is not None and prompt.mask.shape != (height, width):
             raise PromptError(
                 f"The mask for {prompt.name!r} has size {prompt.mask.shape} (h, w), the picture "

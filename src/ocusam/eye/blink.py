@@ -1,29 +1,35 @@
-"""Blinks told apart from a lost track, first version.
+"""Blinks with amplitude, told apart from a lost track and from looking away.
 
 Purpose: give every frame of an eye the state tracked, blink or lost, and list the blinks.
 
-Notable choices. Two steps. A causal step (`PupilPresence`, usable live) says frame by frame whether the pupil
-is seen: object score above 0, an ellipse, and a visible area not below `min_visible` of the running median of
-the last seen second (a lid leaves a sliver that the network may still outline). A second pass over the whole
-recording joins frames without pupil to gaps and names each: a *blink* lasts 30 to 1000 ms (spontaneous blinks
-last 100-400 ms; Stern, Walrath and Goldstein 1984, DOI 10.1111/j.1469-8986.1984.tb02312.x) and has a seen
-pupil on either side; a gap of a single frame counts from 30 ms only with the frame's own duration. Where the
-iris or the sclera of the same eye is tracked it must shrink too: a pupil that vanishes in a wide open eye is
-lost, not a blink. All else is lost.
+Notable choices. The lid opening (`openness.py`) is searched for dips: runs of frames on which it falls below
+the usual by more than noise allows, or on which nothing is in sight. A dip is a blink when the eye is open on
+either side, when it lasts 30 to 1000 ms (spontaneous blinks last 100-400 ms; Stern, Walrath and Goldstein
+1984, DOI 10.1111/j.1469-8986.1984.tb02312.x), and when the lids did it: a pupil that vanishes while iris or
+sclera stay in sight is *lost*; one that was last seen on the border of its view, and a partial dip during
+which the pupil travelled by more than half its diameter, is *looking away*. A longer dip is listed as a
+*closure* where the lids were seen to close. Onset and offset are where a tenth of the amplitude is reached;
+the *amplitude* is the largest closing as a share of the open value; from 0.8 on a blink is *full*, the limit
+of PERCLOS
+(Wierwille et al. 1994, DOT HS 808 247; Dinges and Grace 1998, FHWA-MCRT-98-006). Velocities are the largest
+slopes over about 20 ms. Frames of a blink without a pupil, with a sliver of it, or with something that does
+not look like it, keep no shape: no pupil values are invented inside a blink.
 
-What it does not know: amplitude, partial blinks with the pupil in sight, and closures beyond a second, which
-it calls lost. Thresholds are from the literature or round numbers; none was tuned on recordings.
+What it does not know: with the pupil as the only source, a lid that does not reach the pupil, and how far a
+lid went beyond it (`source` in the table says which it was). Thresholds are from the literature or round
+numbers; those on depth and shape were chosen looking at rendered recordings.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from ocusam.eye.openness import PUPIL, BoolArray, FloatArray, Openness, openness
 from ocusam.eye.signals import BLINK, LOST, TRACKED
 
 BLINK_COLUMNS: dict[str, type[pl.DataType]] = {
@@ -33,91 +39,307 @@ BLINK_COLUMNS: dict[str, type[pl.DataType]] = {
     "onset_ns": pl.Int64,
     "offset_ns": pl.Int64,
     "duration_ms": pl.Float64,
+    "kind": pl.String,
+    "amplitude": pl.Float64,
+    "closing_ms": pl.Float64,
+    "closing_velocity_per_s": pl.Float64,
+    "opening_velocity_per_s": pl.Float64,
+    "source": pl.String,
 }
+LID_OPENING = "lid_opening"
+"""Column added to the pupil's rows: share of the open value, 0 within a blink where nothing is in sight."""
+
+SLOW_S = 0.025
+"""Frames further apart than this may miss a lid on its way."""
+
+FULL, PARTIAL, CLOSURE = "full", "partial", "closure"
+_SHAPE = (
+    "center_x_px", "center_y_px", "major_px", "minor_px", "angle_deg", "area_px", "rim_share", "fit_rms_px",
+    "parts",
+    "edge",
+    "center_sd_px",
+)  # fmt: skip
+
+Regions = Mapping[int, tuple[int, int, int, int]]
 
 
 @dataclass(frozen=True)
 class BlinkRules:
-    """Limits of the first blink detector.
+    """Limits of the blink detector.
 
     Attributes:
-        min_ms, max_ms: duration of the span without pupil.
-        min_visible: below this share of the running median area the pupil counts as covered.
-        open_share: the iris or sclera keeps at least this share of its area in an eye that stays open.
-        window_s: length of the running median.
+        min_ms, max_ms: duration of a blink; longer closures are listed as such.
+        min_visible: below this visible share the pupil counts as covered and keeps no shape.
+        min_amplitude: shallower dips are no blinks; four times the signal's noise where that is more.
+        min_amplitude_pupil: the same where the pupil is the only source, whose visible share is noisier.
+        full_amplitude: from here a blink is full.
+        edge: share of the amplitude at which it begins and ends.
+        merge_ms: a shorter opening between two dips belongs to one blink.
+        travel: share of its diameter by which the pupil may move in a partial blink.
     """
 
     min_ms: float = 30.0
     max_ms: float = 1000.0
     min_visible: float = 0.3
-    open_share: float = 0.6
-    window_s: float = 1.0
+    min_amplitude: float = 0.2
+    min_amplitude_pupil: float = 0.35
+    full_amplitude: float = 0.8
+    edge: float = 0.1
+    merge_ms: float = 50.0
+    travel: float = 0.5
 
 
-@dataclass
-class PupilPresence:
-    """Causal: is the pupil seen on this frame? Feed frames in order of time."""
+@dataclass(frozen=True, eq=False)
+class _Eye:
+    """What the search needs to know of one view."""
 
-    rules: BlinkRules = field(default_factory=BlinkRules)
-    _seen: deque[tuple[int, float]] = field(default_factory=deque)
-
-    def step(self, timestamp_ns: int, area_px: float | None) -> bool:
-        """Whether a pupil of visible `area_px` (None: no mask or no ellipse) counts as seen."""
-        if area_px is None or area_px <= 0:
-            return False
-        horizon = timestamp_ns - int(self.rules.window_s * 1e9)
-        while len(self._seen) > 1 and self._seen[0][0] < horizon:
-            self._seen.popleft()
-        usual = float(np.median([area for _, area in self._seen])) if self._seen else area_px
-        if area_px < self.rules.min_visible * usual:
-            return False
-        self._seen.append((timestamp_ns, area_px))
-        return True
+    pupil: pl.DataFrame
+    time: NDArray[np.int64]
+    lids: Openness
+    relative: FloatArray  # opening with 0 where nothing is in sight, single frames smoothed away
+    threshold: float  # least depth of a dip
+    center: FloatArray  # (N, 2)
+    major: FloatArray
+    region: tuple[int, int, int, int] | None
 
 
-def classify(signals: pl.DataFrame, rules: BlinkRules | None = None) -> tuple[pl.DataFrame, pl.DataFrame]:
+def classify(
+    signals: pl.DataFrame, rules: BlinkRules | None = None, *, regions: Regions | None = None
+) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Give states to all rows of a recording and list its blinks.
 
     Args:
         signals: a table of `SignalTable.table()`.
         rules: limits; None for the defaults.
+        regions: view -> (x0, y0, x1, y1) of the view in the picture, x1 and y1 exclusive: tells a pupil that
+            leaves the view from a blink. None: not asked.
 
     Returns:
-        (signals with the column `state` set, blinks with the columns `BLINK_COLUMNS`). Rows of a blink or of
-        a frame that counts as covered keep no shape: within a blink no pupil values are given.
+        (signals with the column `state` set and `LID_OPENING` added, blinks with the columns `BLINK_COLUMNS`:
+        onset and offset in ns since the start of the video, offset_frame inclusive, amplitude 0..1 as a share
+        of the open value, velocities in shares of the open value per second, empty where the lid was not seen
+        on the way). Rows of frames that count as covered keep no shape.
     """
     rules = rules or BlinkRules()
     blink_rows: list[tuple[object, ...]] = []
     parts: list[pl.DataFrame] = []
     for (view,), eye in sorted(signals.group_by("view"), key=lambda item: int(str(item[0][0]))):
-        pupil = eye.filter(pl.col("object") == "pupil").sort("frame_idx")
-        if pupil.is_empty():
-            parts.append(eye)
+        if eye.filter(pl.col("object") == "pupil").is_empty():
+            parts.append(eye.with_columns(pl.lit(None, dtype=pl.Float64).alias(LID_OPENING)))
             continue
-        time = pupil["timestamp_ns"].to_numpy()
-        presence = PupilPresence(rules)
-        areas = [a if s == TRACKED else None for a, s in zip(pupil["area_px"], pupil["state"], strict=True)]
-        seen = np.array([presence.step(int(t), a) for t, a in zip(time, areas, strict=True)], dtype=bool)
-        states = np.where(seen, TRACKED, LOST).astype(object)
-        openness = _openness(eye, pupil["frame_idx"])
-        for first, last in _runs(~seen):
-            if _is_blink(first, last, time, openness, rules):
-                states[first : last + 1] = BLINK
-                frames = pupil["frame_idx"]
-                end = int(time[last + 1])
-                blink_rows.append(
-                    (view, frames[first], frames[last], int(time[first]), end, (end - int(time[first])) / 1e6)
-                )
-        parts.append(_with_states(eye, pupil["frame_idx"], states))
+        one = _prepare(eye, rules, (regions or {}).get(int(str(view))))
+        states, dips = _states(one, rules)
+        slope = _slope(one)
+        blink_rows += [(view, *_row(one, dip, slope, rules)) for dip in dips]
+        parts.append(_with_states(eye, one, states))
     table = pl.concat(parts) if parts else signals
     key = ["frame_idx", "view", "object"]
     return table.sort(key), pl.DataFrame(blink_rows, schema=BLINK_COLUMNS, orient="row")
 
 
-def _with_states(eye: pl.DataFrame, frames: pl.Series, states: NDArray[np.object_]) -> pl.DataFrame:
+def perclos(signals: pl.DataFrame, *, view: int = 0, closed: float = 0.2) -> float | None:
+    """PERCLOS: share of time with the lids at least 80 % closed.
+
+    Args:
+        signals: table of `classify`, or the part of it within a window (one minute is usual).
+        view: which eye.
+        closed: opening up to which an eye counts as closed.
+
+    Returns:
+        0..1 over the frames that are not lost, or None without any.
+    """
+    rows = signals.filter(
+        (pl.col("view") == view) & (pl.col("object") == "pupil") & pl.col(LID_OPENING).is_not_null()
+    )
+    return float((rows[LID_OPENING] <= closed).sum()) / len(rows) if len(rows) else None
+
+
+def _prepare(eye: pl.DataFrame, rules: BlinkRules, region: tuple[int, int, int, int] | None) -> _Eye:
+    pupil = eye.filter(pl.col("object") == "pupil").sort("frame_idx")
+    lids = openness(eye)
+    relative = np.nan_to_num(lids.values, nan=0.0)
+    if lids.step_s < SLOW_S and len(relative) > 2:
+        # One frame is no blink: the middle of three, the ends as they are.
+        relative[1:-1] = np.median(np.stack([relative[:-2], relative[1:-1], relative[2:]]), axis=0)
+    shape = pupil.select(pl.col("center_x_px", "center_y_px", "major_px").fill_null(float("nan"))).to_numpy()
+    return _Eye(
+        pupil,
+        pupil["timestamp_ns"].to_numpy().astype(np.int64),
+        lids,
+        relative,
+        _threshold(relative, rules.min_amplitude_pupil if lids.source == PUPIL else rules.min_amplitude),
+        shape[:, :2],
+        shape[:, 2],
+        region,
+    )
+
+
+def _states(eye: _Eye, rules: BlinkRules) -> tuple[NDArray[np.object_], list[tuple[int, int]]]:
+    """State of the pupil on each frame, and first and last frame of each blink."""
+    visible = eye.lids.pupil_visible
+    measured = (eye.pupil["state"] == TRACKED).to_numpy()
+    inside, dips = np.zeros(len(visible), dtype=bool), []
+    for first, last in _dips(eye, rules):
+        if _is_blink(eye, first, last, rules):
+            dips.append((first, last))
+            inside[first : last + 1] = True
+    # Outside a blink an odd shape is doubtful (`quality.doubtful`), but it is what was measured.
+    sliver = visible < rules.min_visible
+    unseen = ~measured | sliver | (inside & ~np.isfinite(visible))
+    states = np.where(unseen, np.where(inside, BLINK, LOST), TRACKED).astype(object)
+    return states, dips
+
+
+def _dips(eye: _Eye, rules: BlinkRules) -> list[tuple[int, int]]:
+    """First and last frame of every dip of the lid opening, widened to where a tenth of its depth is
+    reached."""
+    relative = eye.relative
+    low = _joined(relative < 1.0 - eye.threshold, eye.time, rules.merge_ms)
+    runs = _runs(low)
+    out = []
+    for i, (first, last) in enumerate(runs):
+        # Widening ends at the neighbouring dips, and after half the longest duration of a blink.
+        start = runs[i - 1][1] + 1 if i else 0
+        end = runs[i + 1][0] - 1 if i + 1 < len(runs) else len(relative) - 1
+        before, after = _level(relative[start:first][::-1]), _level(relative[last + 1 : end + 1])
+        floor = float(relative[first : last + 1].min())
+        while first > start and relative[first - 1] < before - rules.edge * (before - floor):
+            first -= 1
+        while last < end and relative[last + 1] < after - rules.edge * (after - floor):
+            last += 1
+        out.append((first, last))
+    return out
+
+
+def _threshold(relative: FloatArray, least: float) -> float:
+    """Least depth of a dip: noise is the scatter of second differences of an open eye."""
+    open_eye = relative[relative > 0.5]
+    if len(open_eye) < 5:
+        return least
+    second = np.diff(open_eye, 2)
+    noise = 1.4826 * float(np.median(np.abs(second - np.median(second)))) / 6**0.5
+    return float(min(0.5, max(least, 4.0 * noise)))
+
+
+def _level(values: FloatArray, n: int = 5) -> float:
+    """Open value next to a dip: the largest of the nearest frames, at most 1."""
+    return min(1.0, float(values[:n].max())) if len(values) else 1.0
+
+
+def _is_blink(eye: _Eye, first: int, last: int, rules: BlinkRules) -> bool:
+    if first == 0 or last == len(eye.time) - 1:
+        return False  # not flanked by an open eye
+    flanks = eye.lids.pupil_visible[max(0, first - 3) : first], eye.lids.pupil_visible[last + 1 : last + 4]
+    if not all(np.isfinite(side).any() for side in flanks):
+        return False
+    duration_ms = (int(eye.time[last + 1]) - int(eye.time[first])) / 1e6
+    if duration_ms < rules.min_ms:
+        return False
+    if eye.lids.source == PUPIL and eye.lids.step_s < SLOW_S and not _seen_closing(eye, first, last):
+        return False  # gone from one frame to the next, without a lid on its way
+    if duration_ms > rules.max_ms and (
+        eye.lids.source == PUPIL
+        or _kind(eye, first, last, rules) == PARTIAL
+        or not _seen_closing(eye, first, last)
+    ):
+        return False
+    return not _looked_away(eye, first, last, rules)
+
+
+def _looked_away(eye: _Eye, first: int, last: int, rules: BlinkRules) -> bool:
+    """The pupil left its view, or travelled without being covered much."""
+    if eye.region is not None and np.isfinite(eye.center[first - 1]).all():
+        x0, y0, x1, y1 = eye.region
+        reach = eye.major[first - 1] / 2
+        (x, y) = eye.center[first - 1]
+        if min(x - x0, y - y0, x1 - 1 - x, y1 - 1 - y) < reach * 0.8:
+            return True
+    deep = np.arange(first, last + 1)
+    seen = deep[np.isfinite(eye.lids.pupil_visible[deep]) & (eye.lids.pupil_visible[deep] > 0.5)]
+    if 1.0 - eye.relative[deep].min() >= rules.full_amplitude or len(seen) < 0.8 * len(deep):
+        return False
+    # Where the eye was a little before and after: a saccade has its course within the dip. In a blink that
+    # goes with a change of gaze, one of the two is near.
+    near, far = (max(1, round(t / max(eye.lids.step_s, 1e-3))) for t in (0.03, 0.1))
+    sides = (
+        eye.center[max(0, first - far) : max(1, first - near + 1)],
+        eye.center[last + near : last + far + 1],
+    )
+    size = float(np.nanmedian(eye.major))
+    distances = []
+    for side in sides:
+        side = side[np.isfinite(side).all(axis=1)]
+        if len(side):
+            distances.append(float(np.median(np.hypot(*(eye.center[seen] - np.median(side, axis=0)).T))))
+    return bool(distances) and min(distances) > rules.travel * size
+
+
+def _amplitude(eye: _Eye, first: int, last: int) -> float:
+    return float(np.clip(1.0 - eye.relative[first : last + 1].min(), 0.0, 1.0))
+
+
+def _kind(eye: _Eye, first: int, last: int, rules: BlinkRules) -> str:
+    if _amplitude(eye, first, last) < rules.full_amplitude:
+        return PARTIAL
+    longer = (int(eye.time[last + 1]) - int(eye.time[first])) / 1e6 > rules.max_ms
+    return CLOSURE if longer else FULL
+
+
+def _seen_closing(eye: _Eye, first: int, last: int) -> bool:
+    """Whether something was in sight while the lids moved: a part of the source, or of a pupil out of
+    shape."""
+    way = eye.lids.values[first : last + 1]
+    partly = np.isfinite(way) & (way < 1.0 - eye.threshold)
+    out_of_shape = ~np.isfinite(eye.lids.pupil_visible[first : last + 1]) & np.isfinite(
+        eye.major[first : last + 1]
+    )
+    return bool((partly | out_of_shape).any())
+
+
+def _row(eye: _Eye, dip: tuple[int, int], slope: FloatArray, rules: BlinkRules) -> tuple[object, ...]:
+    first, last = dip
+    frames, onset, offset = eye.pupil["frame_idx"], int(eye.time[first]), int(eye.time[last + 1])
+    closing = opening = None
+    deepest = first + int(np.argmin(eye.relative[first : last + 1]))
+    if _seen_closing(eye, first, last):
+        closing = max(0.0, -float(slope[max(0, first - 1) : deepest + 1].min()))
+        opening = max(0.0, float(slope[deepest : last + 2].max()))
+    return (
+        frames[first],
+        frames[last],
+        onset,
+        offset,
+        (offset - onset) / 1e6,
+        _kind(eye, first, last, rules),
+        _amplitude(eye, first, last),
+        (int(eye.time[deepest]) - onset) / 1e6 if closing is not None else None,
+        closing,
+        opening,
+        eye.lids.source,
+    )
+
+
+def _slope(eye: _Eye) -> FloatArray:
+    """Change of the opening per second, over about 20 ms (at least two frames)."""
+    k = max(1, round(0.01 / eye.lids.step_s)) if eye.lids.step_s > 0 else 1
+    time = eye.time / 1e9
+    index = np.arange(len(time))
+    low, high = np.maximum(index - k, 0), np.minimum(index + k, len(time) - 1)
+    return np.asarray((eye.relative[high] - eye.relative[low]) / np.maximum(time[high] - time[low], 1e-9))
+
+
+def _with_states(eye: pl.DataFrame, one: _Eye, states: NDArray[np.object_]) -> pl.DataFrame:
     """Set the pupil's states; the eye's other objects say blink instead of lost during a blink."""
-    lookup = pl.DataFrame({"frame_idx": frames, "_pupil": [str(s) for s in states]})
-    joined = eye.join(lookup, on="frame_idx", how="left")
+    opening = np.where(
+        (states == LOST) & ~np.isfinite(one.lids.values), np.nan, np.minimum(one.relative, 1.0)
+    )
+    lookup = pl.DataFrame(
+        {
+            "frame_idx": one.pupil["frame_idx"],
+            "_pupil": [str(s) for s in states],
+            LID_OPENING: pl.Series(opening).fill_nan(None),
+        }
+    )
     is_pupil = pl.col("object") == "pupil"
     state = (
         pl.when(is_pupil)
@@ -126,50 +348,26 @@ def _with_states(eye: pl.DataFrame, frames: pl.Series, states: NDArray[np.object
         .then(pl.lit(BLINK))
         .otherwise(pl.col("state"))
     )
-    out = joined.with_columns(state.alias("state")).drop("_pupil")
-    shape = [
-        "center_x_px",
-        "center_y_px",
-        "major_px",
-        "minor_px",
-        "angle_deg",
-        "area_px",
-        "rim_share",
-        "fit_rms_px",
-        "parts",
-    ]
-    gone = pl.col("state") != TRACKED
-    return out.with_columns([pl.when(gone).then(None).otherwise(pl.col(c)).alias(c) for c in shape])
-
-
-def _openness(eye: pl.DataFrame, frames: pl.Series) -> NDArray[np.float64] | None:
-    """Area of iris and sclera together over its median, for each frame; None where neither is tracked.
-
-    The pupil's own area is not in it: what is asked is whether the *rest* of the eye stays in sight."""
-    rest = eye.filter(pl.col("object").is_in(["iris", "sclera"]))
-    if rest.is_empty():
-        return None
-    area = rest.group_by("frame_idx").agg(pl.col("area_px").fill_null(0.0).sum())
-    aligned = (
-        pl.DataFrame({"frame_idx": frames}).join(area, on="frame_idx", how="left")["area_px"].fill_null(0.0)
+    out = eye.join(lookup, on="frame_idx", how="left").with_columns(
+        state.alias("state"), pl.when(is_pupil).then(pl.col(LID_OPENING)).alias(LID_OPENING)
     )
-    values = aligned.to_numpy().astype(np.float64)
-    seen = values[values > 0]
-    return values / float(np.median(seen)) if len(seen) else None
+    gone = pl.col("state") != TRACKED
+    shape = [c for c in _SHAPE if c in out.columns]
+    return out.drop("_pupil").with_columns(
+        [pl.when(gone).then(None).otherwise(pl.col(c)).alias(c) for c in shape]
+    )
 
 
-def _runs(flags: NDArray[np.bool_]) -> list[tuple[int, int]]:
+def _joined(low: BoolArray, time: NDArray[np.int64], merge_ms: float) -> BoolArray:
+    """Close short openings between two dips."""
+    out = low.copy()
+    for first, last in _runs(~low):
+        if first > 0 and last < len(low) - 1 and (int(time[last + 1]) - int(time[first])) / 1e6 < merge_ms:
+            out[first : last + 1] = True
+    return out
+
+
+def _runs(flags: BoolArray) -> list[tuple[int, int]]:
     """First and last index of every run of True."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], flags, [False]]).astype(np.int8)))
     return [(int(a), int(b) - 1) for a, b in zip(edges[::2], edges[1::2], strict=True)]
-
-
-def _is_blink(
-    first: int, last: int, time: NDArray[np.int64], openness: NDArray[np.float64] | None, rules: BlinkRules
-) -> bool:
-    if first == 0 or last == len(time) - 1:
-        return False  # not flanked by a seen pupil
-    duration_ms = (int(time[last + 1]) - int(time[first])) / 1e6
-    if not rules.min_ms <= duration_ms <= rules.max_ms:
-        return False
-    return openness is None or float(openness[first : last + 1].min()) < rules.open_share

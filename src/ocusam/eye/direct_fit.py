@@ -53,6 +53,44 @@ def fit_many(xy: FloatArray, weights_kn: FloatArray) -> FloatArray:
     return out
 
 
+def fit_each(xy_kn2: FloatArray, weights_kn: FloatArray) -> FloatArray:
+    """Fit one ellipse to each of K sets of N points (`fit_many` is for many weightings of one set).
+
+    Args:
+        xy_kn2: (K, N, 2) points, px.
+        weights_kn: (K, N), not negative.
+
+    Returns:
+        (K, 5) rows as of `fit_many`; NaN rows where there is no ellipse.
+    """
+    out = np.full((len(weights_kn), 5), np.nan)
+    middle = xy_kn2.mean(axis=1)
+    scale = np.sqrt(((xy_kn2 - middle[:, None]) ** 2).sum(axis=2).mean(axis=1))
+    good = np.flatnonzero(
+        (np.count_nonzero(weights_kn > 0, axis=1) >= MIN_POINTS) & np.isfinite(scale) & (scale > 0)
+    )
+    if not len(good):
+        return out
+    x, y = np.moveaxis((xy_kn2[good] - middle[good, None]) / scale[good, None, None], 2, 0)
+    quadratic = np.stack([x * x, x * y, y * y], axis=-1)
+    linear = np.stack([x, y, np.ones_like(x)], axis=-1)
+    weighed = weights_kn[good, :, None]
+    s1 = np.swapaxes(quadratic * weighed, 1, 2) @ quadratic
+    s2 = np.swapaxes(quadratic * weighed, 1, 2) @ linear
+    s3 = np.swapaxes(linear * weighed, 1, 2) @ linear
+    solvable = np.flatnonzero(np.abs(np.linalg.det(s3)) > 1e-12)
+    if not len(solvable):
+        return out
+    s1, s2, s3, good = s1[solvable], s2[solvable], s3[solvable], good[solvable]
+    to_linear = np.asarray(-np.linalg.solve(s3, np.swapaxes(s2, 1, 2)), dtype=np.float64)
+    _, vectors = np.linalg.eig(_INVERSE_CONSTRAINT @ (s1 + s2 @ to_linear))
+    unit = _parameters(np.asarray(np.real(vectors), dtype=np.float64), to_linear, np.zeros(2), 1.0)
+    unit[:, :4] *= scale[good, None]
+    unit[:, :2] += middle[good]
+    out[good] = unit
+    return out
+
+
 def distances(ellipses_k5: FloatArray, xy: FloatArray) -> FloatArray:
     """Signed distances (first order, positive outside) of N points from K ellipses. -> (K, N) px."""
     cx, cy, major, minor, angle = (column[:, None] for column in ellipses_k5.T)

@@ -1,17 +1,27 @@
-"""How good a recording is, in the field's standard terms, first version.
+"""How good a recording is, in the field's standard terms; and which frames to look at again.
 
-Purpose: one row per eye and object: data loss, effective frequency, precision.
+Purpose: one row per eye and object (`quality`), and a ranked list of doubtful frames (`doubtful`).
 
-Notable choices, after Holmqvist et al. 2012 (DOI 10.1145/2168556.2168563): *data loss* is the share of
-expected samples that are missing or not tracked; the *effective frequency* is the number of tracked samples
-over the duration; *precision* RMS-S2S is the root mean square of the distances between successive samples,
-taken in sliding windows of 200 ms without a gap, of which the median is reported (most windows of an ordinary
-recording lie within a fixation). It is in px of the picture, not in degrees.
+Notable choices, after Holmqvist, Nyström and Mulvey (2012, DOI 10.1145/2168556.2168563) and the reporting
+guideline of Dunn et al. (2023, DOI 10.3758/s13428-023-02187-1). *Data loss* is the share of expected samples
+that are missing or not tracked; the *effective frequency* is the number of tracked samples over the duration;
+*sampling jitter* is the standard deviation of the time between frames. *Precision* is told in three ways:
+RMS-S2S (root mean square of sample-to-sample distances), STD (root of the summed variances) and BCEA
+(bivariate contour ellipse area that holds a share P of .68 of a normal cloud; Crossland and Rubin 2002). For
+the whole recording they are medians over windows of 200 ms without a gap, most of which lie within a
+fixation; for each fixation they stand in the table of events. All in the unit of the signal: px here.
 
-What it does not know: fixations, calibration, accuracy.
+A frame is *doubtful* when something about its mask is unlikely: a low predicted IoU, a jump of the centre
+that comes straight back, a sudden change of shape or size, a ragged mask (several parts, or an outline far
+from its ellipse), little of the rim in sight, or a pupil outside its iris. Each reason has a weight of 1 at
+its threshold, the frame the sum of those above it.
+
+What it does not know: accuracy, which needs a calibration (`calibration.py`).
 """
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 import polars as pl
@@ -19,6 +29,7 @@ from numpy.typing import NDArray
 
 from ocusam.eye.signals import BLINK, LOST, TRACKED
 
+FloatArray = NDArray[np.float64]
 QUALITY_COLUMNS: dict[str, type[pl.DataType]] = {
     "view": pl.Int64,
     "object": pl.String,
@@ -31,20 +42,50 @@ QUALITY_COLUMNS: dict[str, type[pl.DataType]] = {
     "effective_frequency_hz": pl.Float64,
     "precision_rms_s2s_px": pl.Float64,
     "median_predicted_iou": pl.Float64,
+    "sampling_jitter_ms": pl.Float64,
+    "precision_std_px": pl.Float64,
+    "bcea_px2": pl.Float64,
+    "doubtful": pl.Int64,
+    "doubtful_share": pl.Float64,
+    "perclos": pl.Float64,
+}
+DOUBTFUL_COLUMNS: dict[str, type[pl.DataType]] = {
+    "rank": pl.Int64,
+    "frame_idx": pl.Int64,
+    "timestamp_ns": pl.Int64,
+    "view": pl.Int64,
+    "object": pl.String,
+    "score": pl.Float64,
+    "reason": pl.String,
 }
 WINDOW_MS = 200.0
+BCEA_SHARE = 0.68
+# Value at which a reason begins to count.
+LOW_IOU, IOU_DROP = 0.5, 0.2
+JUMP = 0.25
+"""Distance from the frame before and from the one after, in diameters."""
+SHAPE = 0.25
+"""Change of the logarithm of an axis against the median of half a second."""
+RAGGED = 0.04
+"""Distance of the outline from its ellipse, in diameters."""
+LITTLE_RIM = 0.35
+_NUMBERS = (
+    "center_x_px", "center_y_px", "major_px", "minor_px", "predicted_iou", "rim_share", "fit_rms_px", "parts",
+)  # fmt: skip
 
 
-def quality(signals: pl.DataFrame) -> pl.DataFrame:
+def quality(signals: pl.DataFrame, doubts: pl.DataFrame | None = None) -> pl.DataFrame:
     """Quality of every eye and object of a recording.
 
     Args:
         signals: table with states, from `blink.classify`.
+        doubts: table of `doubtful`, or None to make it here.
 
     Returns:
         One row per view and object, columns `QUALITY_COLUMNS`; empty where a value cannot be had (one frame
-        only).
+        only). `perclos` stands in the pupil's row (`blink.perclos`).
     """
+    doubts = doubtful(signals) if doubts is None else doubts
     rows: list[tuple[object, ...]] = []
     for (view, name), part in sorted(signals.group_by("view", "object"), key=lambda item: str(item[0])):
         part = part.sort("frame_idx")
@@ -59,28 +100,28 @@ def quality(signals: pl.DataFrame) -> pl.DataFrame:
             len(time), round((int(time[-1]) - int(time[0])) / step_ns) + 1 if step_ns > 0 else len(time)
         )
         duration_s = expected * step_ns / 1e9
-        xy = part.select("center_x_px", "center_y_px").to_numpy().astype(np.float64)
+        xy = part.select(pl.col("center_x_px", "center_y_px").fill_null(float("nan"))).to_numpy().copy()
         xy[(states != TRACKED).to_numpy()] = np.nan
         iou = part.filter(pl.col("state") == TRACKED)["predicted_iou"].median()
+        odd = len(doubts.filter((pl.col("view") == view) & (pl.col("object") == name)))
+        precision = windowed_precision(xy, step_ns)
         rows.append(
-            (
-                view,
-                name,
-                len(time),
-                *counts,
-                1.0 - counts[0] / expected,
-                hz,
-                counts[0] / duration_s if duration_s > 0 else None,
-                precision_rms_s2s(xy, step_ns),
-                iou,
-            )
-        )
+            (view, name, len(time), *counts, 1.0 - counts[0] / expected, hz,
+             counts[0] / duration_s if duration_s > 0 else None, precision[0], iou,
+             float(steps.std()) / 1e6 if len(steps) else None, precision[1], precision[2],
+             odd, odd / max(counts[0], 1), _perclos(part))
+        )  # fmt: skip
     return pl.DataFrame(rows, schema=QUALITY_COLUMNS, orient="row")
 
 
-def precision_rms_s2s(
-    xy: NDArray[np.float64], step_ns: float, *, window_ms: float = WINDOW_MS
-) -> float | None:
+def _perclos(part: pl.DataFrame) -> float | None:
+    if "lid_opening" not in part.columns:
+        return None
+    known = part["lid_opening"].drop_nulls()
+    return float((known <= 0.2).sum()) / len(known) if len(known) else None
+
+
+def precision_rms_s2s(xy: FloatArray, step_ns: float, *, window_ms: float = WINDOW_MS) -> float | None:
     """Median over sliding windows of the root mean square of sample-to-sample distances.
 
     Args:
@@ -91,10 +132,144 @@ def precision_rms_s2s(
     Returns:
         px, or None when no window is free of gaps.
     """
+    return windowed_precision(xy, step_ns, window_ms=window_ms)[0]
+
+
+def windowed_precision(
+    xy: FloatArray, step_ns: float, *, window_ms: float = WINDOW_MS
+) -> tuple[float | None, float | None, float | None]:
+    """(RMS-S2S, STD, BCEA), each the median over sliding windows without a gap; arguments as
+    `precision_rms_s2s`."""
     n = max(2, round(window_ms * 1e6 / step_ns)) if step_ns > 0 else 0
     if n < 2 or len(xy) < n:
-        return None
+        return None, None, None
+    view = np.lib.stride_tricks.sliding_window_view
     squared = (np.diff(xy, axis=0) ** 2).sum(axis=1)
-    windows = np.lib.stride_tricks.sliding_window_view(squared, n - 1).mean(axis=1)
-    windows = windows[np.isfinite(windows)]
-    return float(np.median(np.sqrt(windows))) if len(windows) else None
+    steps = view(squared, n - 1).mean(axis=1)
+    # Sums over windows by means of means: numbers are centred first to keep their digits.
+    x, y = (xy - np.nanmean(xy, axis=0)).T if np.isfinite(xy).any() else xy.T
+    products = {"x": x, "y": y, "xx": x * x, "yy": y * y, "xy": x * y}
+    means = {k: view(v, n).mean(axis=1) for k, v in products.items()}
+    factor = n / (n - 1)
+    var_x = np.maximum(means["xx"] - means["x"] ** 2, 0.0) * factor
+    var_y = np.maximum(means["yy"] - means["y"] ** 2, 0.0) * factor
+    cov = (means["xy"] - means["x"] * means["y"]) * factor
+    area = _BCEA_FACTOR * np.sqrt(np.maximum(var_x * var_y - cov**2, 0.0))
+    return _median(np.sqrt(steps)), _median(np.sqrt(var_x + var_y)), _median(area)
+
+
+def _median(values: FloatArray) -> float | None:
+    values = values[np.isfinite(values)]
+    return float(np.median(values)) if len(values) else None
+
+
+# Area of the ellipse that holds a share P of a normal cloud: 2 k pi sx sy sqrt(1 - r^2), P = 1 - e^-k.
+_BCEA_FACTOR = -2.0 * math.log(1.0 - BCEA_SHARE) * math.pi
+
+
+def rms_s2s(xy: FloatArray) -> float | None:
+    """Root mean square of sample-to-sample distances of one event, (N, 2), NaN skipped; None without a
+    pair."""
+    squared = (np.diff(xy, axis=0) ** 2).sum(axis=1)
+    squared = squared[np.isfinite(squared)]
+    return float(np.sqrt(squared.mean())) if len(squared) else None
+
+
+def spread(xy: FloatArray) -> float | None:
+    """STD: root of the summed variances of x and y of one event, (N, 2); None below three samples."""
+    seen = xy[np.isfinite(xy).all(axis=1)]
+    return float(np.sqrt(seen.var(axis=0, ddof=1).sum())) if len(seen) > 2 else None
+
+
+def bcea(xy: FloatArray) -> float | None:
+    """Bivariate contour ellipse area (P = .68) of one event, (N, 2); None below three samples."""
+    seen = xy[np.isfinite(xy).all(axis=1)]
+    if len(seen) < 3:
+        return None
+    return _BCEA_FACTOR * math.sqrt(max(float(np.linalg.det(np.cov(seen.T))), 0.0))
+
+
+def doubtful(signals: pl.DataFrame) -> pl.DataFrame:
+    """Frames whose mask deserves a look, most doubtful first.
+
+    Args:
+        signals: table with states, from `blink.classify`.
+
+    Returns:
+        Columns `DOUBTFUL_COLUMNS`: `score` is the sum over the reasons, each 1 at its threshold; `reason`
+        names them, strongest first, separated by "; ". Frames that are lost have no mask to doubt and are not
+        listed.
+    """
+    tables = []
+    for (view, name), part in sorted(signals.group_by("view", "object"), key=lambda item: str(item[0])):
+        if name == "sclera":
+            continue
+        iris = signals.filter((pl.col("view") == view) & (pl.col("object") == "iris"))
+        tables.append(_doubts(part.sort("frame_idx"), iris if name == "pupil" else None))
+    found = pl.concat(tables) if tables else pl.DataFrame(schema=dict(list(DOUBTFUL_COLUMNS.items())[1:]))
+    found = found.sort(["score", "view", "object", "frame_idx"], descending=[True, False, False, False])
+    return found.with_row_index("rank", offset=1).cast(DOUBTFUL_COLUMNS)  # type: ignore[arg-type]
+
+
+def _doubts(part: pl.DataFrame, iris: pl.DataFrame | None) -> pl.DataFrame:
+    """Doubtful rows of one object, without rank."""
+    tracked = (part["state"] == TRACKED).to_numpy()
+    column = {c: _values(part, c, tracked) for c in _NUMBERS}
+    time = part["timestamp_ns"].to_numpy().astype(np.float64)
+    step_s = float(np.median(np.diff(time))) / 1e9 if len(time) > 1 else 1.0
+    window = max(5, round(0.5 / max(step_s, 1e-6)))
+    size = column["major_px"]
+    usual = {c: _around(column[c], window) for c in ("major_px", "minor_px", "predicted_iou")}
+    iou, xy = column["predicted_iou"], np.stack([column["center_x_px"], column["center_y_px"]], axis=-1)
+    # Far from the frame before and from the one after: a step of a saccade is near one of the two.
+    steps = np.concatenate([[np.nan], np.hypot(*np.diff(xy, axis=0).T), [np.nan]])
+    away = np.minimum(steps[:-1], steps[1:])
+    longer, wider = size / usual["major_px"], column["minor_px"] / usual["minor_px"]
+    drop = (usual["predicted_iou"] - iou) / IOU_DROP
+    ragged = np.maximum(column["fit_rms_px"] / (RAGGED * size), (column["parts"] - 1.0).clip(0, 6) / 2.0)
+    reasons = {
+        "low predicted IoU": np.maximum(_below(iou, LOW_IOU), drop),
+        "jump": away / (JUMP * usual["major_px"]),
+        "shape change": np.maximum(np.abs(np.log(longer)), np.abs(np.log(wider))) / SHAPE,
+        "ragged mask": ragged,
+        "little rim in sight": _below(column["rim_share"], LITTLE_RIM),
+    }
+    if iris is not None and not iris.is_empty():
+        reasons["pupil outside iris"] = _outside(part, iris, xy)
+    weights = np.stack([np.nan_to_num(v, nan=0.0, posinf=9.0) for v in reasons.values()])
+    weights = np.where(tracked & (weights >= 1.0), np.minimum(weights, 3.0), 0.0)
+    score, names = weights.sum(axis=0), np.array(list(reasons))
+    flagged = score > 0
+    texts = [
+        "; ".join(names[np.argsort(-w, kind="stable")][: np.count_nonzero(w)]) for w in weights.T[flagged]
+    ]
+    return (
+        part.select("frame_idx", "timestamp_ns", "view", "object")
+        .filter(pl.Series(flagged))
+        .with_columns(pl.Series("score", score[flagged]), pl.Series("reason", texts, dtype=pl.String))
+    )
+
+
+def _values(part: pl.DataFrame, name: str, tracked: NDArray[np.bool_]) -> FloatArray:
+    values = part[name].cast(pl.Float64).fill_null(float("nan")).to_numpy()
+    return np.asarray(np.where(tracked, values, np.nan), dtype=np.float64)
+
+
+def _below(values: FloatArray, limit: float) -> FloatArray:
+    """0 above the limit, 1 at it, 2 at zero."""
+    return np.where(values < limit, 2.0 - values / limit, 0.0)
+
+
+def _outside(part: pl.DataFrame, iris: pl.DataFrame, xy: FloatArray) -> FloatArray:
+    """Distance of the pupil's centre from the iris's, 1 at a third of the iris's major axis."""
+    other = iris.select("frame_idx", x="center_x_px", y="center_y_px", a="major_px")
+    joined = part.select("frame_idx").join(other, on="frame_idx", how="left", maintain_order="left")
+    x, y, a = (joined[c].cast(pl.Float64).fill_null(float("nan")).to_numpy() for c in ("x", "y", "a"))
+    return np.asarray(np.hypot(xy[:, 0] - x, xy[:, 1] - y) / (a / 3.0))
+
+
+def _around(values: FloatArray, window: int) -> FloatArray:
+    """Centred running median over the values there are."""
+    series = pl.Series(values).fill_nan(None)
+    out = series.rolling_median(window_size=window, min_samples=1, center=True)
+    return out.cast(pl.Float64).fill_null(float("nan")).to_numpy()

@@ -6,9 +6,11 @@ memory (`SignalTable`) for `signals.csv`.
 Notable choices: columns, units and order are fixed (`COLUMNS`), more columns follow them; a frame without the
 object has its row too, with empty values and the state lost or blink. The centre, axes and angle are those of
 the *fitted ellipse* (the complete outline, sub-pixel, `ellipse.py`); `area_px` is the area of the visible
-mask. Sclera has no ellipse: its centre and axes stay empty. A reflection, small and round, falls back to the
-moments of its logits when an ellipse cannot be fitted. Rows are packed into columns as they come: about a
-hundred bytes a row.
+mask. The ellipse of a pupil or an iris is refined on the picture's own edge where that is clear (`rim.py`), a
+reflection on its own light (`reflection.py`); the column `edge` says which it is, "picture" or "mask". Sclera
+has no ellipse: its centre and axes stay empty. A reflection, small and round, falls back to the moments of
+its logits when an ellipse cannot be fitted. Rows
+are packed into columns as they come: about a hundred bytes a row.
 
 What it does not know: time beyond the time stamps it is given, and other objects (see `blink.py`).
 """
@@ -26,6 +28,8 @@ from numpy.typing import NDArray
 from ocusam.core.geometry import Ellipse
 from ocusam.eye.contour import Contour, outer_contour
 from ocusam.eye.ellipse import EllipseFit, fit_rim
+from ocusam.eye.reflection import locate_reflection
+from ocusam.eye.rim import RimFit, refine_rim
 
 # Object names with a meaning for eye measurements; the reflections may be numbered (cr0, cr1, ...).
 KNOWN_OBJECTS = (
@@ -62,6 +66,8 @@ COLUMNS: dict[str, type[pl.DataType]] = {
     "rim_share": pl.Float64,
     "fit_rms_px": pl.Float64,
     "parts": pl.Int64,
+    "edge": pl.String,
+    "center_sd_px": pl.Float64,
 }
 _PACK_EVERY = 4096
 
@@ -78,6 +84,8 @@ class Measurement:
         rim_share: share of the ellipse's outline that was seen, 0..1.
         fit_rms_px: distance of the seen outline from the ellipse.
         parts: number of connected parts of the mask.
+        edge: what the ellipse was fitted to: "picture" or "mask"; None without one.
+        center_sd_px: standard deviation of the centre by the scatter of the picture's edge (`rim.RimFit`).
     """
 
     ellipse: Ellipse | None
@@ -87,6 +95,8 @@ class Measurement:
     rim_share: float | None = None
     fit_rms_px: float | None = None
     parts: int = 0
+    edge: str | None = None
+    center_sd_px: float | None = None
 
 
 def is_reflection(name: str) -> bool:
@@ -102,6 +112,7 @@ def measure(
     predicted_iou: float,
     object_score: float,
     origin: tuple[float, float] = (0.0, 0.0),
+    picture: NDArray[np.uint8] | None = None,
 ) -> Measurement:
     """Measure one object on one frame.
 
@@ -112,6 +123,8 @@ def measure(
         predicted_iou: the network's estimate, 0..1.
         object_score: the network's logit; at or below 0 the object counts as absent and the mask is not
         looked at. origin: (x, y) of the view's first pixel in the whole picture.
+        picture: (H, W) grey or (H, W, 3) RGB of the view, to refine outlines on; None: by the mask
+        alone.
     """
     contour = outer_contour(logits, size) if object_score > 0 else None
     if contour is None:
@@ -120,6 +133,14 @@ def measure(
     ellipse = fit.ellipse if fit is not None else None
     if ellipse is None and is_reflection(name):
         ellipse = _moments(contour)
+    share, rms = (fit.rim_share, fit.rms_px) if fit is not None else (None, None)
+    edge, deviation = None if ellipse is None else "mask", None
+    if ellipse is not None and picture is not None:
+        if is_reflection(name) and (spot := locate_reflection(picture, ellipse)) is not None:
+            ellipse, edge, share, rms = spot.ellipse, "picture", None, None
+        elif name in ("pupil", "iris") and (rim := _refined(picture, ellipse, contour, fit)):
+            ellipse, edge, share, rms = rim.ellipse, "picture", rim.share, rim.rms_px
+            deviation = rim.center_sd_px
     if ellipse is not None:
         ellipse = ellipse.translated(*origin)
     return Measurement(
@@ -127,10 +148,21 @@ def measure(
         contour.area_px,
         predicted_iou,
         object_score,
-        fit.rim_share if fit is not None else None,
-        fit.rms_px if fit is not None else None,
+        share,
+        rms,
         contour.parts,
+        edge,
+        deviation,
     )
+
+
+def _refined(
+    picture: NDArray[np.uint8], ellipse: Ellipse, contour: Contour, fit: EllipseFit | None
+) -> RimFit | None:
+    """The picture's edge, looked for where the mask's outline is true rim, then all around."""
+    if fit is not None and (rim := refine_rim(picture, ellipse, contour.points[fit.rim])) is not None:
+        return rim
+    return refine_rim(picture, ellipse)
 
 
 def _moments(contour: Contour) -> Ellipse | None:
@@ -173,6 +205,8 @@ class SignalTable:
                 measured.rim_share,
                 measured.fit_rms_px,
                 measured.parts if here else None,
+                measured.edge if here else None,
+                measured.center_sd_px if here else None,
             )
         )
         if len(self._rows) >= _PACK_EVERY:

@@ -12,6 +12,8 @@ import math
 import torch
 from torch import Tensor, nn
 
+from ocusam.model.number_types import without_autocast
+
 
 def sine_position_map(channels: int, height: int, width: int, device: torch.device | None = None) -> Tensor:
     """Return the (C, H, W) sine encoding of a map's positions, float32.
@@ -56,7 +58,7 @@ class PositionEmbeddingRandom(nn.Module):
     def encode(self, unit_xy: Tensor) -> Tensor:
         """Encode (..., 2) positions in 0..1 (x, y) as (..., 2 * half_channels), float32."""
         # The matrix may be stored in bfloat16 with the rest of the weights; the phase must not be.
-        with torch.autocast(unit_xy.device.type, enabled=False):
+        with without_autocast(unit_xy.device):
             matrix = self.positional_encoding_gaussian_matrix.float()
             angles = (2 * math.pi) * ((2 * unit_xy.float() - 1) @ matrix)
             return torch.cat((angles.sin(), angles.cos()), dim=-1)

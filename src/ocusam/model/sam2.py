@@ -23,6 +23,7 @@ from ocusam.model.layers import MLP
 from ocusam.model.mask_decoder import DecodedMasks, MaskDecoder
 from ocusam.model.memory_attention import MemoryAttention
 from ocusam.model.memory_encoder import MemoryEncoder
+from ocusam.model.number_types import in_own_type
 from ocusam.model.position_encoding import sine_of_time, sine_position_map
 from ocusam.model.prompt_encoder import PromptEncoder
 
@@ -160,6 +161,7 @@ class SAM2(nn.Module):
 
     # ---- image -----------------------------------------------------------------------------------------
 
+    @in_own_type
     def encode_image(self, images_b3hw: Tensor) -> ImageFeatures:
         """Encode (B, 3, S, S) normalised images."""
         stride4, stride8, stride16 = self.image_encoder(images_b3hw.to(self.dtype))
@@ -169,6 +171,7 @@ class SAM2(nn.Module):
     def _mark_no_memory(self, embedding_bchw: Tensor) -> Tensor:
         return embedding_bchw + self.no_mem_embed.reshape(1, -1, 1, 1)
 
+    @in_own_type
     def predict_masks(
         self,
         features: ImageFeatures,
@@ -224,6 +227,7 @@ class SAM2(nn.Module):
 
     # ---- one frame of a video --------------------------------------------------------------------------
 
+    @in_own_type
     def track_step(
         self,
         features: ImageFeatures,
@@ -378,6 +382,7 @@ class SAM2(nn.Module):
         positions = encoded.repeat_interleave(split, dim=0)
         return tokens, positions.unsqueeze(0).expand(tokens.shape[0], -1, -1)
 
+    @in_own_type
     def encode_memory(
         self,
         features: ImageFeatures,

@@ -137,6 +137,9 @@ class _Eye:
     def advance(self) -> MotionState:
         return self._motion.advance()
 
+    def blink_within(self, seconds: float) -> None:
+        self._motion.blink_within(seconds)
+
     def layers(self, state: MotionState) -> tuple[Layers, EyePose]:
         view, affine = self._view.slipped(state, self._size)
         shape = pose(self.style, view, state)
@@ -257,6 +260,16 @@ class _Picture:
             self._at.append((low, 0) if stacked else (0, low))
             self._eyes.append(_Eye(own, part, fps, rng))
 
+    def skip(self, frames: int) -> None:
+        """Let time pass without a picture."""
+        for _ in range(frames):
+            for eye in self._eyes:
+                eye.advance()
+
+    def blink_within(self, seconds: float) -> None:
+        for eye in self._eyes:
+            eye.blink_within(seconds)
+
     def frame(self, timestamp_ns: int) -> EyeFrame:
         parts = [eye.frame(eye.advance(), timestamp_ns) for eye in self._eyes]
         first = parts[0]
@@ -285,6 +298,9 @@ def iter_eye_frames(
     size: tuple[int, int] = (256, 256),
     fps: float = 120.0,
     style: EyeStyle | None = None,
+    *,
+    gap: int = 0,
+    blink: bool = False,
 ) -> Iterator[EyeFrame]:
     """Yields the frames of a clip one at a time, in constant memory.
 
@@ -294,19 +310,27 @@ def iter_eye_frames(
         size: (height, width) px, each at least 32.
         fps: frames per second.
         style: None draws one from the seed.
+        gap: frames passed over, unseen, between the first frame and the second.
+        blink: let a blink begin in the first half of what follows the first frame.
 
     Raises:
-        InputError: for a length, size or rate out of range.
+        InputError: for a length, size, rate or gap out of range.
     """
     if num_frames < 1 or fps <= 0:
         raise InputError(f"A clip needs num_frames >= 1 and fps > 0, got {num_frames} and {fps}.")
+    if gap < 0:
+        raise InputError(f"A gap is a number of frames from 0 on, got {gap}.")
     if min(size) < 32:
         raise InputError(f"A rendered frame is at least 32 px high and wide, got (height, width) = {size}.")
     rng = np.random.default_rng(seed)
     drawn = draw_style(rng)
     picture = _Picture(style if style is not None else drawn, size, fps, rng)
     for index in range(num_frames):
-        yield picture.frame(round(index * 1e9 / fps))
+        if index == 1:
+            picture.skip(gap)
+            if blink:
+                picture.blink_within(0.5 * (num_frames - 1) / fps)
+        yield picture.frame(round((index + gap * (index > 0)) * 1e9 / fps))
 
 
 def render_eye_clip(
@@ -316,9 +340,11 @@ def render_eye_clip(
     size: tuple[int, int] = (256, 256),
     fps: float = 120.0,
     style: EyeStyle | None = None,
+    gap: int = 0,
+    blink: bool = False,
 ) -> EyeClip:
     """A clip with its truth; arguments and errors as `iter_eye_frames`."""
-    frames = list(iter_eye_frames(seed, num_frames, size, fps, style))
+    frames = list(iter_eye_frames(seed, num_frames, size, fps, style, gap=gap, blink=blink))
     first = frames[0]
     return EyeClip(
         np.stack([f.image for f in frames]),

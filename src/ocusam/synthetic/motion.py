@@ -74,6 +74,10 @@ class EyeMotion:
         self._drop_kind = 0
         self._last: MotionState | None = None
 
+    def blink_within(self, seconds: float) -> None:
+        """Let the next blink begin within so many seconds of recording from now."""
+        self._next_blink = self._time + float(self._rng.uniform(0.0, seconds)) * self._m.speed
+
     def _new_target(self) -> np.ndarray:
         m = self._m
         offset = np.clip(self._rng.normal(0.0, 0.6, 2), -1.6, 1.6) * np.array(m.gaze_range)

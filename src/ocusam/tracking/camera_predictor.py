@@ -23,7 +23,7 @@ What it does not know: cameras, windows, files.
 from __future__ import annotations
 
 from collections.abc import Hashable
-from typing import Any
+from typing import Any, SupportsIndex
 
 import torch
 from torch import Tensor
@@ -226,7 +226,7 @@ class SAM2CameraPredictor:
         source, _ = self._open()
         if frame_idx is None:
             return source.newest
-        if not source.oldest <= frame_idx <= source.newest:
+        if not isinstance(frame_idx, SupportsIndex) or not source.oldest <= frame_idx <= source.newest:
             raise PromptError(
                 f"Frame {frame_idx} cannot be prompted: of a live stream frames {source.oldest} to "
                 f"{source.newest} are kept. Prompt the newest one (None)."

@@ -21,6 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ocusam.model.number_types import without_autocast
 from ocusam.model.sam2 import NO_OBJECT_LOGIT, SAM2, MemorySelection, PointPrompt, StepOutput
 from ocusam.tracking.memory_bank import MemoryEntry
 from ocusam.tracking.outputs import FrameOutput
@@ -160,9 +161,11 @@ def _stack(selections: list[MemorySelection]) -> MemorySelection:
     if len(selections) == 1:
         return selections[0]
     first = selections[0]
-    maps = [(torch.cat([s.maps[i][0] for s in selections]), row) for i, (_, row) in enumerate(first.maps)]
-    pointers = [
-        (torch.cat([s.pointers[i][0] for s in selections]), time)
-        for i, (_, time) in enumerate(first.pointers)
-    ]
+    # Autocast in float16 refuses to join bfloat16 tensors, though nothing is computed here.
+    with without_autocast(first.maps[0][0].device):
+        maps = [(torch.cat([s.maps[i][0] for s in selections]), row) for i, (_, row) in enumerate(first.maps)]
+        pointers = [
+            (torch.cat([s.pointers[i][0] for s in selections]), time)
+            for i, (_, time) in enumerate(first.pointers)
+        ]
     return MemorySelection(maps, pointers)

@@ -122,7 +122,8 @@ class SAM2ImagePredictor:
             point_coords: (N, 2) x, y in pixels of the picture, or (B, N, 2) for B independent prompts.
             point_labels: (N,) or (B, N): 1 on the object, 0 off it.
             box: (4,) or (B, 4) x0, y0, x1, y1.
-            mask_input: (1, h, w) or (B, 1, h, w) low-res logits of an earlier prediction.
+            mask_input: (1, h, w) or (B, 1, h, w) low-res logits of an earlier prediction, h and w a quarter
+                of the network's input.
             multimask_output: three masks, for ambiguous prompts; else one.
             return_logits: logits instead of 0 and 1.
             normalize_coords: coordinates are pixels; False: shares of the picture, 0 to 1.
@@ -133,7 +134,8 @@ class SAM2ImagePredictor:
 
         Raises:
             InputError: no picture was set.
-            PromptError: no prompt, shapes that disagree, unknown labels, coordinates outside the picture.
+            PromptError: no prompt, shapes that disagree, unknown labels, coordinates outside the picture, a
+                mask prompt of another size.
         """
         return self._predict(
             0, point_coords, point_labels, box, mask_input, multimask_output, return_logits, normalize_coords
@@ -275,13 +277,20 @@ class SAM2ImagePredictor:
     def _mask_prompt(self, mask_input: Any) -> Tensor | None:
         if mask_input is None:
             return None
-        mask = torch.as_tensor(np.asarray(mask_input), dtype=torch.float32)
+        try:
+            mask = torch.as_tensor(mask_input, dtype=torch.float32).detach()
+        except (TypeError, ValueError, RuntimeError):
+            raise PromptError("mask_input is an array of logits, got something else.") from None
         if mask.ndim == 3:
             mask = mask[None]
-        if mask.ndim != 4 or mask.shape[1] != 1:
+        side = self.model.config.low_res_size
+        if mask.ndim != 4 or mask.shape[1:] != (1, side, side) or not len(mask):
             raise PromptError(
-                f"mask_input has shape {tuple(mask.shape)}; give (1, h, w) or (B, 1, h, w) logits."
+                f"mask_input has shape {tuple(mask.shape)}; give low-res logits as `predict` returns them "
+                f"last, (1, {side}, {side}) or (B, 1, {side}, {side})."
             )
+        if not mask.isfinite().all():
+            raise PromptError("mask_input holds values that are not finite; give logits.")
         return mask.to(self.device)
 
 

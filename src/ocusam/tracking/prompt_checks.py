@@ -3,9 +3,8 @@
 Purpose: points, boxes and masks in pixels of the picture become points and masks of the square network input;
 what cannot be used is refused with its reason.
 
-Notable choices: points lie in 0 <= x <= width and 0 <= y <= height: the pixels and the outer edge, where
-boxes end. With `normalize_coords=False` coordinates are shares of the picture (0 to 1), as in the published
-predictors.
+Notable choices: where a picture ends is said once, in `core.prompts.check_point_inside`. With
+`normalize_coords=False` coordinates are shares of the picture (0 to 1), as in the published predictors.
 """
 
 from __future__ import annotations
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ocusam.core.errors import PromptError
+from ocusam.core.prompts import check_point_inside
 from ocusam.model.sam2 import PointPrompt
 
 FloatArray = NDArray[np.floating[Any]]
@@ -47,6 +47,9 @@ def make_points(
     Raises:
         PromptError: neither points nor a box, shapes that disagree, unknown labels, coordinates outside.
     """
+    given = [_as_array(values, np.float32) for values in (points, labels) if values is not None]
+    if box is not None and len(given) == 2 and not any(values.size for values in given):
+        points = labels = None  # empty lists beside a box mean none
     clicks = make_point_batch(points, labels, size, image_size, normalize_coords=normalize_coords)
     corners = make_boxes(box, size, image_size, normalize_coords=normalize_coords)
     for prompt in (clicks, corners):
@@ -134,15 +137,17 @@ def make_mask(mask: Any, size: tuple[int, int], image_size: int) -> Tensor:
     Raises:
         PromptError: another size.
     """
-    array = mask.detach().cpu() if isinstance(mask, Tensor) else torch.from_numpy(np.array(mask))
+    array = (mask.detach() != 0).cpu().numpy() if isinstance(mask, Tensor) else np.asarray(mask)
+    if array.dtype.kind not in "biuf":
+        raise PromptError(f"A mask is an array of booleans or numbers, got {array.dtype} values.")
     if array.ndim != 2:
-        raise PromptError(f"A mask has two dimensions (height, width), got shape {tuple(array.shape)}.")
-    if tuple(array.shape) != size:
+        raise PromptError(f"A mask has two dimensions (height, width), got shape {array.shape}.")
+    if array.shape != size:
         raise PromptError(
-            f"The mask has size {tuple(array.shape)} (height, width), but the picture has {size}; "
+            f"The mask has size {array.shape} (height, width), but the picture has {size}; "
             "give it at the picture's size."
         )
-    values = (array != 0).float()[None, None]
+    values = torch.from_numpy(array != 0).float()[None, None]
     if size == (image_size, image_size):
         return values
     square = (image_size, image_size)
@@ -152,7 +157,10 @@ def make_mask(mask: Any, size: tuple[int, int], image_size: int) -> Tensor:
 
 def _as_array(values: Any, dtype: type[np.floating[Any]]) -> FloatArray:
     try:
-        return np.asarray(values.detach().cpu() if isinstance(values, Tensor) else values, dtype=dtype)
+        # Through double, since numpy has no bfloat16.
+        return np.asarray(
+            values.detach().cpu().double() if isinstance(values, Tensor) else values, dtype=dtype
+        )
     except (TypeError, ValueError):
         raise PromptError(f"Points, labels and boxes are arrays of numbers, got {values!r}.") from None
 
@@ -166,10 +174,12 @@ def _prompt(
 
 
 def _check_inside(coords: FloatArray, size: tuple[int, int], what: str, normalize_coords: bool) -> None:
-    width, height = (size[1], size[0]) if normalize_coords else (1, 1)
     for x, y in coords.tolist():
-        if not (0 <= x <= width and 0 <= y <= height):
+        named = f"{what} ({x:g}, {y:g})"
+        if normalize_coords:
+            check_point_inside(x, y, size, named, corner=what != "point")
+        elif not (0 <= x <= 1 and 0 <= y <= 1):
             raise PromptError(
-                f"The {what} ({x:g}, {y:g}) lies outside the picture, which is {size[1]} x {size[0]} px "
-                f"(width x height): allowed are 0 <= x <= {width} and 0 <= y <= {height}."
+                f"The {named} lies outside the picture: with normalize_coords=False coordinates are shares "
+                "of it, 0 to 1."
             )

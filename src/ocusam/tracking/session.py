@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Hashable
 from dataclasses import dataclass, field
+from typing import SupportsIndex
 
 import torch
 
@@ -103,11 +104,13 @@ class VideoSession:
         source: where frames come from.
         objects: by the caller's label, in the order of their first prompt.
         storage: where memories are kept.
+        encoded: how many pictures went through the image encoder.
     """
 
     def __init__(self, source: VideoSource, model: SAM2, storage: torch.device, window: int | None) -> None:
         self.source = source
         self.storage = storage
+        self.encoded = 0
         self.objects: dict[Hashable, ObjectTrack] = {}
         self._model = model
         self._window = window
@@ -130,7 +133,13 @@ class VideoSession:
         return list(self.objects)
 
     def object(self, obj_id: Hashable) -> ObjectTrack:
-        """Return an object, making it where it is new."""
+        """Return an object, making it where it is new.
+
+        Raises:
+            PromptError: a label that cannot be one.
+        """
+        if not isinstance(obj_id, Hashable):
+            raise PromptError(f"An object's label is a number or a text, got {obj_id!r}.")
         if obj_id not in self.objects:
             self.objects[obj_id] = ObjectTrack(obj_id, MemoryBank(self._model.config, self._window))
         return self.objects[obj_id]
@@ -141,7 +150,7 @@ class VideoSession:
         Raises:
             PromptError: unknown object.
         """
-        if obj_id not in self.objects:
+        if not isinstance(obj_id, Hashable) or obj_id not in self.objects:
             raise PromptError(f"Unknown object {obj_id!r}; this session follows {self.obj_ids}.")
         return self.objects[obj_id]
 
@@ -152,7 +161,9 @@ class VideoSession:
             PromptError: outside the video.
         """
         count = self.num_frames
-        if isinstance(frame_idx, bool) or frame_idx < 0 or (count is not None and frame_idx >= count):
+        if isinstance(frame_idx, bool) or not isinstance(frame_idx, SupportsIndex):
+            raise PromptError(f"A frame is named by its number, counted from 0; got {frame_idx!r}.")
+        if frame_idx < 0 or (count is not None and frame_idx >= count):
             allowed = f"0 to {count - 1}" if count is not None else "from 0 on"
             raise PromptError(f"Frame {frame_idx} is not in the video; its frames are {allowed}.")
         try:
@@ -174,6 +185,7 @@ class VideoSession:
             picture = picture_to_input(self.frame(frame_idx).image, self._model.config.image_size)
             image = torch.from_numpy(picture)[None].to(self._model.device)
             self._features[frame_idx] = self._model.encode_image(image)
+            self.encoded += 1
             while len(self._features) > CACHED_FRAMES:
                 self._features.popitem(last=False)
         return self._features[frame_idx]

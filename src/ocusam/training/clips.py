@@ -15,7 +15,7 @@ It does not know the network; pictures are grey bytes and normalised by the trai
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 import cv2
@@ -28,6 +28,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from ocusam.training import clicks
 from ocusam.training.augment import U8, AugmentConfig, augment
 from ocusam.training.eye_parts import PARTS
+from ocusam.training.rendered import Renderer, Wish, rendered_eye
 
 KINDS = ("pupil", "iris", "sclera", "cr", "lid_opening", "nothing")
 LEAST_AREA_PX = {"pupil": 12.0, "iris": 20.0, "sclera": 20.0, "cr": 4.0, "lid_opening": 40.0}
@@ -36,9 +37,6 @@ VISIBLE_AREA_PX = 3.0
 """Visible area from which on an object counts as present."""
 PROMPTS = ("click", "box", "clicks", "mask")
 MAX_POINTS = 3
-
-Renderer = Callable[[int, int, float, int], tuple[U8, dict[str, U8]]]
-"""(seed, frames, frames per second, side) -> grey (T, S, S) and coverage per object name (T, S, S)."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +52,14 @@ class ClipConfig:
     prompt_shares: tuple[float, float, float, float] = (0.7, 0.15, 0.15, 0.0)
     nothing: float = 0.06
     two_eyes: float = 0.03
+    gap: float = 0.5
+    """Share of the clips whose first frame lies long before the others, as the click does in all but the
+    first moments of a recording."""
+    longest_gap: int = 3000
+    """Frames; gaps are drawn evenly on a logarithmic scale."""
+    blink: float = 0.35
+    """Share of the clips with a blink after the first frame, filmed slowly enough for the eye to open
+    again."""
     augment: AugmentConfig = field(default_factory=AugmentConfig)
 
 
@@ -81,19 +87,13 @@ class Batch:
     prompt: str
     """One of PROMPTS; with "mask" the truth of the first frame is the prompt."""
     step: int
+    gap: int = 0
+    """Frames between the first frame and the second that nobody sees."""
 
     @property
     def present_bot(self) -> Tensor:
         """True where the object is visible."""
         return self.area_bot >= VISIBLE_AREA_PX
-
-
-def rendered_eye(seed: int, frames: int, fps: float, size: int) -> tuple[U8, dict[str, U8]]:
-    """The renderer of this package in the form that batches are made from."""
-    from ocusam.synthetic.eye import render_eye_clip
-
-    clip = render_eye_clip(seed, num_frames=frames, size=(size, size), fps=fps)
-    return clip.frames, clip.coverage
 
 
 def _generator(*key: int) -> np.random.Generator:
@@ -257,7 +257,16 @@ class BatchMaker(Dataset[Batch]):
             torch.from_numpy(parts),
             prompt,
             step,
+            self._gap(step),
         )
+
+    def _gap(self, step: int) -> int:
+        """One gap for all clips of a batch, since they go through the network frame by frame."""
+        config = self.config
+        rng = _generator(self.seed, 6, step)
+        if config.frames < 2 or rng.random() >= config.gap:
+            return 0
+        return int(np.exp(rng.uniform(0, np.log(config.longest_gap))))
 
     def _frames_of(self, step: int, index: int) -> _Scene:
         """The clip of picture `index`: one frame of a shared rendering, or a clip of its own."""
@@ -271,20 +280,27 @@ class BatchMaker(Dataset[Batch]):
             for i in self.pictures:
                 rng = _generator(self.seed, 3, block, i)
                 fps = float(np.exp(rng.uniform(np.log(0.5), np.log(8))))
-                eyes[i] = self.renderer(int(rng.integers(2**31)), config.group, fps, config.size)
+                eyes[i] = self.renderer(Wish(int(rng.integers(2**31)), config.group, fps, config.size))
             self._block = (block, eyes)
         pictures, coverage = self._block[1][index]
         own = slice(offset, offset + 1)
         return _scene(pictures[own], {name: layer[own] for name, layer in coverage.items()})
 
     def _clip(self, step: int, index: int) -> tuple[U8, dict[str, U8]]:
-        """A clip that begins with a visible pupil; forward or backward, at any frame rate."""
-        config = self.config
+        """A clip that begins with a visible pupil; forward or (without a gap) backward, at any frame rate."""
+        config, gap = self.config, self._gap(step)
+        backward = False
         for attempt in range(4):
             rng = _generator(self.seed, 4, step, index, attempt)
-            fps = float(np.exp(rng.uniform(np.log(8), np.log(200))))
-            pictures, coverage = self.renderer(int(rng.integers(2**31)), config.frames, fps, config.size)
+            blink = bool(rng.random() < config.blink)
+            fps = float(np.exp(rng.uniform(np.log(6 if blink else 8), np.log(40 if blink else 200))))
+            wish = Wish(int(rng.integers(2**31)), config.frames, fps, config.size, gap, blink)
+            pictures, coverage = self.renderer(wish)
             areas = coverage["pupil"].reshape(config.frames, -1).sum(1, dtype=np.int64) / 255
+            if gap:
+                if areas[0] >= LEAST_AREA_PX["pupil"]:
+                    break
+                continue
             backward = bool(rng.random() < 0.5)
             if areas[-1 if backward else 0] < LEAST_AREA_PX["pupil"]:
                 backward = not backward

@@ -23,10 +23,11 @@ import torch
 from ocusam.core.errors import WeightsError
 from ocusam.model.config import get_config
 from ocusam.model.sam2 import SAM2
-from ocusam.training.clips import KINDS, Batch, BatchMaker, ClipConfig, Renderer, batches, rendered_eye
+from ocusam.training.clips import KINDS, Batch, BatchMaker, ClipConfig, batches
 from ocusam.training.eye_parts import EyeParts
 from ocusam.training.optim import MovingAverage, OptimConfig, Optimiser, Ranks, learning_rate, point_at_clicks
 from ocusam.training.passes import PassResult, clip_pass, picture_pass
+from ocusam.training.rendered import Renderer, rendered_eye
 from ocusam.training.scores import HELD_OUT_SEED, score
 from ocusam.weights.checkpoint import check_fits, load_state, save_state
 

@@ -211,7 +211,7 @@ def clip_pass(
                 output = _prompted(model, features, batch, truth)
             else:
                 memory = select_memories(
-                    past, frame, model.config.num_maskmem, model.config.max_obj_ptrs_in_encoder
+                    past, frame + batch.gap, model.config.num_maskmem, model.config.max_obj_ptrs_in_encoder
                 )
                 output = model.track_step(features, memory=memory)
         if not (frame == 0 and batch.prompt == "mask"):
@@ -234,7 +234,7 @@ def clip_pass(
             terms, passes, prompted = terms.plus(_loss(output, batch, frame)), passes + 1, True
         if frame + 1 < frames:
             with autocast(half):
-                past.append(_remember(model, features, output, frame, prompted=prompted))
+                past.append(_remember(model, features, output, _number(batch, frame), prompted=prompted))
     assert terms is not None
     terms = terms.scaled(1 / passes)
     terms.total = terms.total + _encoder_loss(encoded, batch, parts, half)
@@ -256,12 +256,17 @@ def follow(model: SAM2, batch: Batch, *, half: bool) -> Iterator[StepOutput]:
                 output = _prompted(model, features, batch, truth)
             else:
                 memory = select_memories(
-                    past, frame, model.config.num_maskmem, model.config.max_obj_ptrs_in_encoder
+                    past, frame + batch.gap, model.config.num_maskmem, model.config.max_obj_ptrs_in_encoder
                 )
                 output = model.track_step(features, memory=memory)
             if frame + 1 < frames:
-                past.append(_remember(model, features, output, frame, prompted=frame == 0))
+                past.append(_remember(model, features, output, _number(batch, frame), prompted=frame == 0))
         yield output
+
+
+def _number(batch: Batch, frame: int) -> int:
+    """The number that a frame of the clip would have in its video: those after the gap come later."""
+    return frame + batch.gap if frame else 0
 
 
 def _remember(

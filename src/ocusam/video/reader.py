@@ -17,11 +17,9 @@ stored).
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +29,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ocusam.core.errors import InputError
+from ocusam.video.packets import PacketIndex, announced_duration, index_packets
 from ocusam.video.source import (
     NANOSECONDS,
+    NOMINAL_FPS,
     PICTURE_SUFFIXES,
     EndOfVideo,
     Frame,
@@ -53,20 +53,6 @@ class _NumberingLostError(Exception):
     """A frame after a seek is not the one that the packets announced."""
 
 
-@dataclass(frozen=True)
-class _PacketIndex:
-    """Times of a file's packets in display order, and which of them are key frames."""
-
-    pts: NDArray[np.int64]
-    key_idx: list[int]
-    discarded: int
-    damaged: int
-    exact: bool  # one picture per packet, each with its own time
-
-    def has(self, frame_idx: int, pts: int) -> bool:
-        return frame_idx < len(self.pts) and int(self.pts[frame_idx]) == pts
-
-
 class FileSource(VideoSource):
     """A video file through FFmpeg (PyAV).
 
@@ -81,18 +67,19 @@ class FileSource(VideoSource):
         self.path = Path(path)
         if not self.path.is_file():
             raise InputError(f"No such file: {self.path}.")
-        self._index: _PacketIndex | None = None
+        self._index: PacketIndex | None = None
         self._index_wrong = False
         self._decode_errors = 0
         self._end: int | None = None
+        self._other_size: str | None = None  # of a picture in mid-stream: the video ends before it
         self._pts = array("q")  # of the frames decoded from the start, gap-free
         self._buffer: OrderedDict[int, Frame] = OrderedDict()
         self._open()
+        self._size = (0, 0)  # until the first picture
         first = self._decode_next(keep=2)
         if first is None:
             self.close()
             raise InputError(f"{self.path} holds no frame that can be decoded.")
-        self._size = (first.image.shape[0], first.image.shape[1])
 
     # --- what it says ---------------------------------------------------------------------------------------
 
@@ -114,10 +101,20 @@ class FileSource(VideoSource):
     @property
     def truncated(self) -> bool:
         index = self._packets()
-        if self._decode_errors or index.damaged:
+        if self._decode_errors or index.damaged or self._other_size:
             return True
         have = self._end if self._end is not None else len(index.pts)
-        return have < self._announced - index.discarded
+        return have < self._announced - index.discarded or self._ends_early(index, have)
+
+    def _ends_early(self, index: PacketIndex, have: int) -> bool:
+        """Whether a file that counts no frames (Matroska) announces a longer video than it holds."""
+        if self._announced or self._announced_s is None or not have or self._time_base is None:
+            return False
+        pts = index.pts[: min(have, len(index.pts))]
+        held_s = float(int(pts[-1]) * self._time_base)  # the tag, too, counts from the file's zero
+        # The last picture may be shown for as long as any other was.
+        longest_s = float(int(np.diff(pts).max(initial=0)) * self._time_base)
+        return held_s + 1.5 * max(longest_s, 1 / (self._fps or NOMINAL_FPS)) < self._announced_s
 
     @property
     def timestamps_ns(self) -> NDArray[np.int64]:
@@ -138,7 +135,7 @@ class FileSource(VideoSource):
         if frame_idx != self._next:
             if self._exact:
                 self._check_end(frame_idx)
-                before = self._key_before(frame_idx)
+                before = self._packets().key_before(frame_idx)
                 if not (before <= self._next <= frame_idx) and not self._seek(before, frame_idx):
                     self._restart()
             elif frame_idx < self._next:
@@ -167,9 +164,10 @@ class FileSource(VideoSource):
         if count is None and self._index is not None and self._exact:
             count = len(self._index.pts)
         if count is not None and frame_idx >= count:
+            why = f"; then its pictures have another size, {self._other_size} px" if self._other_size else ""
             raise EndOfVideo(
                 f"Frame {frame_idx} was asked for, but {count} frames of {self.path.name} can be read "
-                f"(0 to {count - 1})."
+                f"(0 to {count - 1}{why})."
             )
 
     # --- decoding -------------------------------------------------------------------------------------------
@@ -187,6 +185,7 @@ class FileSource(VideoSource):
         self._time_base = self._stream.time_base
         self._fps = float(self._stream.average_rate) if self._stream.average_rate else None
         self._announced = int(self._stream.frames or 0)
+        self._announced_s = announced_duration(self._stream)
         self._next = 0
         self._sequential = True  # whether everything since frame 0 went through this decoder
         self._decoder = self._decode()
@@ -222,6 +221,9 @@ class FileSource(VideoSource):
             if self._sequential or self._exact:
                 self._end = self._next
             return None
+        if self._differs(picture):
+            self._end = self._next
+            return None
         frame_idx, pts = self._next, _NO_TIME if picture.pts is None else picture.pts
         if self._sequential:
             if frame_idx == len(self._pts):
@@ -233,9 +235,20 @@ class FileSource(VideoSource):
             raise _NumberingLostError
         return self._keep(frame_idx, picture, keep)
 
+    def _differs(self, picture: av.VideoFrame) -> bool:
+        """Whether a picture has another size than the first one, whose size is noted."""
+        size = (picture.height, picture.width)
+        if _turns(picture) % 2:
+            size = size[::-1]
+        if self._size == (0, 0):
+            self._size = size
+        if size != self._size:
+            self._other_size = f"{size[1]} x {size[0]}"
+        return size != self._size
+
     def _keep(self, frame_idx: int, picture: av.VideoFrame, keep: int) -> Frame:
         image: NDArray[np.uint8] = np.asarray(picture.to_ndarray(format="rgb24"), dtype=np.uint8)
-        turns = round((picture.rotation or 0) / 90) % 4
+        turns = _turns(picture)
         if turns:
             image = np.ascontiguousarray(np.rot90(image, turns))
         frame = Frame(frame_idx, self._to_ns(picture.pts, frame_idx), image)
@@ -266,6 +279,11 @@ class FileSource(VideoSource):
             if picture.pts is None or picture.pts > target_pts:
                 return False
             if picture.pts == target_pts:
+                if self._differs(picture):
+                    raise InputError(
+                        f"Frame {frame_idx} of {self.path.name} cannot be read: the pictures there have "
+                        f"another size, {self._other_size} px, than the first one."
+                    )
                 self._buffer.clear()
                 self._keep(key_idx, picture, self._buffer_frames)
                 return True
@@ -282,13 +300,9 @@ class FileSource(VideoSource):
     def _exact(self) -> bool:
         return not self._index_wrong and self._packets().exact
 
-    def _key_before(self, frame_idx: int) -> int:
-        keys = self._packets().key_idx
-        return keys[max(0, bisect_right(keys, frame_idx) - 1)]
-
-    def _packets(self) -> _PacketIndex:
+    def _packets(self) -> PacketIndex:
         if self._index is None:
-            self._index = _index_packets(self.path)
+            self._index = index_packets(self.path)
             start = np.array(self._pts, dtype=np.int64)
             if not np.array_equal(self._index.pts[: len(start)], start):
                 self._index_wrong = True
@@ -308,37 +322,9 @@ class FileSource(VideoSource):
         return pts * NANOSECONDS * self._time_base.numerator // self._time_base.denominator
 
 
-def _index_packets(path: Path) -> _PacketIndex:
-    """Read a file's packets without decoding them."""
-    times = array("q")
-    keys: list[int] = []
-    discarded = damaged = missing = 0
-    with av.open(str(path)) as container:
-        stream = container.streams.video[0]
-        packets = container.demux(stream)
-        while True:
-            try:
-                packet = next(packets)
-            except StopIteration:
-                break
-            except (av.error.FFmpegError, OSError):
-                damaged += 1
-                break
-            if packet.size == 0:  # the marker at the end
-                continue
-            damaged += bool(packet.is_corrupt)
-            discarded += bool(packet.is_discard)
-            if packet.pts is None:
-                missing += 1
-                continue
-            times.append(packet.pts)
-            if packet.is_keyframe:
-                keys.append(packet.pts)
-    pts = np.sort(np.array(times, dtype=np.int64))
-    key_idx = np.searchsorted(pts, np.sort(np.array(keys, dtype=np.int64))).tolist()
-    unique = len(np.unique(pts)) == len(pts)
-    exact = bool(len(pts)) and not missing and not discarded and unique and bool(key_idx) and key_idx[0] == 0
-    return _PacketIndex(pts, key_idx, discarded, damaged, exact)
+def _turns(picture: av.VideoFrame) -> int:
+    """Quarter turns that show a picture upright."""
+    return round((picture.rotation or 0) / 90) % 4
 
 
 def _reason(error: Exception) -> str:
@@ -349,7 +335,8 @@ def open_video(source: Any, *, fps: float | None = None) -> VideoSource:
     """Open anything that holds pictures in order.
 
     Args:
-        source: a video file; a folder of JPEG or PNG pictures (natural order); one picture file; an array
+        source: a video file; a folder of JPEG or PNG pictures (natural order); the folder or an eye video of
+            an eye tracker's recording (`recordings`: with its capture times); one picture file; an array
             (T, H, W) or (T, H, W, 3) of uint8; a list of arrays or Pillow images; any iterable of them (then
             frames can be read forward only); or a `VideoSource`, which is returned as it is.
         fps: frame rate for pictures that carry no times.
@@ -360,7 +347,12 @@ def open_video(source: Any, *, fps: float | None = None) -> VideoSource:
     if isinstance(source, VideoSource):
         return source
     if isinstance(source, str | Path):
+        from ocusam.video.recordings import open_recording  # which reads its files with this module
+
         path = Path(source)
+        recording = open_recording(path)
+        if recording is not None:
+            return recording
         if path.is_dir():
             return PictureFolder(path, fps=fps)
         if path.suffix.lower() in PICTURE_SUFFIXES:

@@ -7,7 +7,8 @@ iterable.
 Notable choices: a source never holds more than a few pictures. `read` is random access by frame number and
 raises `EndOfVideo` past the last frame, so that a source whose length is unknown beforehand ends like any
 other. Pictures of a folder come in natural order (`9.png` before `10.png`). The orientation tag of a
-photograph is ignored, as the published predictor ignores it: folders of frames come from videos.
+photograph is ignored, as the published predictor ignores it: folders of frames come from videos. Of grey
+pictures with 16 bits the upper eight are taken.
 
 What it does not know: networks, prompts, the size a network wants. Pictures without times get those of
 `NOMINAL_FPS` and say so by `fps` being None.
@@ -71,12 +72,15 @@ def as_rgb(picture: Any, what: str = "the picture") -> NDArray[np.uint8]:
         InputError: another shape or type of number.
     """
     if isinstance(picture, Image.Image):
-        return np.asarray(picture.convert("RGB"))
+        return np.asarray(_eight_bits(picture).convert("RGB"))
     array = np.asarray(picture)
     if array.dtype == np.bool_:
         array = array.astype(np.uint8) * 255
     if array.dtype != np.uint8:
-        raise InputError(f"{what} holds {array.dtype} values; give uint8 (0 to 255).")
+        raise InputError(
+            f"{what} holds {array.dtype} values; give uint8 (0 to 255), of 16-bit pictures the upper eight "
+            "bits."
+        )
     if array.ndim == 2:
         array = array[:, :, None]
     if array.ndim != 3 or array.shape[2] not in (1, 3, 4) or 0 in array.shape:
@@ -188,6 +192,7 @@ class SequenceSource(VideoSource):
         self._fps = fps
         self._times = _check_times(timestamps_ns, len(pictures), fps)
         self._size: tuple[int, int] | None = None
+        self._last: Frame | None = None  # several views ask for the same picture
         height, width = self._load(0).shape[:2]
         self._size = (height, width)
 
@@ -210,7 +215,9 @@ class SequenceSource(VideoSource):
 
     def read(self, frame_idx: int) -> Frame:
         self._check_index(frame_idx)
-        return Frame(frame_idx, int(self._times[frame_idx]), self._load(frame_idx))
+        if self._last is None or self._last.frame_idx != frame_idx:
+            self._last = Frame(frame_idx, int(self._times[frame_idx]), self._load(frame_idx))
+        return self._last
 
     def _name(self, frame_idx: int) -> str:
         return f"Frame {frame_idx}"
@@ -329,11 +336,20 @@ def read_picture(path: Path) -> Image.Image:
     """
     try:
         with Image.open(path) as picture:
-            return picture.convert("RGB")
+            return _eight_bits(picture).convert("RGB")
     except FileNotFoundError:
         raise InputError(f"No such file: {path}.") from None
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
         raise InputError(f"The picture {path} cannot be read ({error}).") from None
+
+
+def _eight_bits(picture: Image.Image) -> Image.Image:
+    """Grey of 16 bits as its upper eight; Pillow itself would cut off everything above 255."""
+    if not picture.mode.startswith("I"):
+        return picture
+    values = np.asarray(picture)
+    wide = picture.mode != "I" or int(values.max()) > 255
+    return Image.fromarray((values >> 8 if wide else values).clip(0, 255).astype(np.uint8))
 
 
 def _check_times(

@@ -10,7 +10,10 @@ given (a variable frame rate is kept); without them frames follow at `fps`.
 
 from __future__ import annotations
 
+import errno
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -37,7 +40,7 @@ class VideoWriter:
         crf: x264's constant rate factor, 0 (lossless) to 51; 18 is close to invisible loss.
 
     Raises:
-        OutputError: the file cannot be made.
+        OutputError: the file cannot be made, or the disk is full.
         InputError: a picture of another size; no frames at the end are no error (nothing is written).
     """
 
@@ -85,25 +88,42 @@ class VideoWriter:
         frame = av.VideoFrame.from_ndarray(rgb, format="rgb24")
         frame.pts = self._tick(timestamp_ns)
         frame.time_base = _CLOCK
-        for packet in self._stream.encode(frame):
-            self._container.mux(packet)
+        with self._writing():
+            for packet in self._stream.encode(frame):
+                self._container.mux(packet)
         self.num_frames += 1
 
     def close(self) -> None:
-        """Finish the file and give it its name."""
-        if self.num_frames:
-            for packet in self._stream.encode():
-                self._container.mux(packet)
-        self._container.close()
-        if self.num_frames:
-            os.replace(self._temporary, self.path)
-        else:
-            self._temporary.unlink(missing_ok=True)
+        """Finish the file and give it its name.
+
+        Raises:
+            OutputError: it cannot be written; nothing is left of it then.
+        """
+        with self._writing():
+            if self.num_frames:
+                for packet in self._stream.encode():
+                    self._container.mux(packet)
+            self._container.close()
+            if self.num_frames:
+                os.replace(self._temporary, self.path)
+        self._temporary.unlink(missing_ok=True)
 
     def abort(self) -> None:
         """Drop what was written so far."""
-        self._container.close()
+        with suppress(av.error.FFmpegError, OSError):  # a full disk, which has been told already
+            self._container.close()
         self._temporary.unlink(missing_ok=True)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Failures to write are for the user to mend."""
+        try:
+            yield
+        except (av.error.FFmpegError, OSError) as error:
+            self.abort()
+            full = getattr(error, "errno", None) == errno.ENOSPC
+            why = "the disk is full; free some space" if full else str(error)
+            raise OutputError(f"The video {self.path} cannot be written ({why}).") from None
 
     def __enter__(self) -> VideoWriter:
         return self

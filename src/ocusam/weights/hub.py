@@ -6,8 +6,8 @@ Notable choices: no hash is written in this file. The hub names the SHA-256 of e
 first and compared with what arrived. It is remembered for later checks without a network: in the hub's own
 cache the file is stored under it, in a folder of one's own it is written beside the file (FILE.sha256, as
 `sha256sum -c` reads it). The folder is named by the environment variable OCUSAM_WEIGHTS; without it the hub's
-cache is used, so other programs share the download. A broken-off download is taken up again by
-huggingface_hub itself. A file that is not what was announced is removed.
+cache is used, so other programs share the download. A broken-off download is taken up again
+(`ocusam.weights.resume`). A file that is not what was announced is removed.
 
 What it does not know: networks; the Hugging Face naming of tensors (`ocusam.weights.huggingface`).
 """
@@ -23,6 +23,7 @@ from typing import Protocol
 
 from ocusam.core.errors import WeightsError
 from ocusam.weights.registry import sha256
+from ocusam.weights.resume import fetch_file, part_of
 
 FOLDER_VARIABLE = "OCUSAM_WEIGHTS"
 _SHA256 = re.compile(r"[0-9a-f]{64}\Z")
@@ -88,26 +89,57 @@ class Hub(Protocol):
 
 
 class HuggingFaceHub:
-    """The hub through `huggingface_hub`, whose many errors become one."""
+    """The hub through `huggingface_hub`, whose many errors become one.
+
+    Args:
+        endpoint: address of the hub or of a mirror; None: as huggingface_hub has it (HF_ENDPOINT).
+    """
+
+    def __init__(self, endpoint: str | None = None) -> None:
+        self.endpoint = endpoint
 
     def announced_sha256(self, file: HubFile) -> str | None:
         """See `Hub`."""
-        import huggingface_hub as hub
-
-        try:
-            etag = hub.get_hf_file_metadata(hub.hf_hub_url(file.repo, file.filename)).etag
-        except Exception as error:  # its errors and those of its HTTP library have no common base
-            raise UnreachableError(_first_line(error)) from None
-        return etag if etag and _SHA256.match(etag) else None
+        return self._announced(file)[0]
 
     def download(self, file: HubFile, folder: Path | None) -> Path:
         """See `Hub`."""
         import huggingface_hub as hub
 
+        digest, size = self._announced(file)
+        target = None
         try:
-            return Path(hub.hf_hub_download(file.repo, file.filename, local_dir=folder))
+            if digest is None:
+                return Path(
+                    hub.hf_hub_download(file.repo, file.filename, local_dir=folder, endpoint=self.endpoint)
+                )
+            target = folder / file.filename if folder is not None else _blob(file, digest)
+            if not target.is_file() or (folder is not None and sha256(target) != digest):
+                url = hub.hf_hub_url(file.repo, file.filename, endpoint=self.endpoint)
+                fetch_file(url, target, digest, size)
+            # In the cache the library now finds the content, and only names it.
+            return (
+                target
+                if folder is not None
+                else Path(hub.hf_hub_download(file.repo, file.filename, endpoint=self.endpoint))
+            )
+        except Exception as error:  # its errors and those of its HTTP library have no common base
+            kept = 0
+            if target is not None and digest is not None and part_of(target, digest).is_file():
+                kept = part_of(target, digest).stat().st_size
+            more = f"; {kept / 1e6:.0f} MB have arrived and are kept for the next try" if kept else ""
+            raise UnreachableError(_first_line(error) + more) from None
+
+    def _announced(self, file: HubFile) -> tuple[str | None, int | None]:
+        """SHA-256, where it is one that is announced, and size in bytes."""
+        import huggingface_hub as hub
+
+        try:
+            url = hub.hf_hub_url(file.repo, file.filename, endpoint=self.endpoint)
+            found = hub.get_hf_file_metadata(url, endpoint=self.endpoint)
         except Exception as error:
             raise UnreachableError(_first_line(error)) from None
+        return (found.etag if found.etag and _SHA256.match(found.etag) else None), found.size
 
     def cached(self, file: HubFile) -> Path | None:
         """See `Hub`."""
@@ -115,6 +147,14 @@ class HuggingFaceHub:
 
         found = hub.try_to_load_from_cache(file.repo, file.filename)
         return Path(found) if isinstance(found, str) else None
+
+
+def _blob(file: HubFile, digest: str) -> Path:
+    """Where the cache of huggingface_hub keeps a file's content (its layout is documented)."""
+    from huggingface_hub import constants
+
+    repository = f"models--{file.repo.replace('/', '--')}"
+    return Path(constants.HF_HUB_CACHE) / repository / "blobs" / digest
 
 
 def weights_folder() -> Path | None:

@@ -31,15 +31,17 @@ from numpy.typing import NDArray
 from ocusam.core.errors import InputError, PromptError
 from ocusam.core.masklet import ObjectFrame, View
 from ocusam.core.prompts import ObjectPrompt, check_inside
-from ocusam.eye.signals import LOST, TRACKED, Measurement, measure
+from ocusam.eye.signals import LOST, TRACKED, Measurement
 from ocusam.report.overlay import Drawn, draw
 from ocusam.tracking.camera_predictor import SAM2CameraPredictor
 from ocusam.tracking.outputs import FrameOutput
 from ocusam.video.live import Feed, Grabbed, Grabber, open_feed
 from ocusam.video.source import Frame
-from ocusam.workflows.follow import Progress, enter_prompt, objects_of
+from ocusam.workflows.eye import measure_object
+from ocusam.workflows.follow import Progress, enter_prompt
 from ocusam.workflows.live_window import LiveWindow, why_no_window
 from ocusam.workflows.models import OpenedModel, open_predictor
+from ocusam.workflows.outputs import objects_of
 from ocusam.workflows.recording import Recording
 from ocusam.workflows.run_folder import check_free, describe_input
 from ocusam.workflows.settings import PromptsLike, as_prompts
@@ -257,16 +259,7 @@ class _Run:
         """Hand a frame to the recording and the window; False once the user closed the window."""
         if self.recording is None and self.window is None:
             return True
-        measured = [
-            measure(
-                item.logits,
-                item.view.size,
-                item.name,
-                predicted_iou=item.predicted_iou,
-                object_score=item.object_score,
-            )
-            for item in objects
-        ]
+        measured = [measure_object(item) for item in objects]
         picture = None
         if self.window is not None or self.settings.overlay:
             picture = _picture(output, objects, measured)

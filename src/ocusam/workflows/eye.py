@@ -2,52 +2,65 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from ocusam.core.errors import PromptError
 from ocusam.core.masklet import ObjectFrame
-from ocusam.eye.blink import classify
-from ocusam.eye.quality import quality
+from ocusam.core.prompts import PromptPack
 from ocusam.eye.signals import KNOWN_OBJECTS, KNOWN_PATTERN, Measurement, SignalTable, measure
+from ocusam.report.html import ReportTables
+from ocusam.workflows.eye_tables import make_tables, named
 from ocusam.workflows.follow import Progress
-from ocusam.workflows.job import Tracked, prepare, run
+from ocusam.workflows.job import Job, Kind, Tracked, prepare, run
 from ocusam.workflows.masklets import Masklets
-from ocusam.workflows.overlay_video import write_overlay
-from ocusam.workflows.settings import PromptsLike, RunSettings, as_prompts
+from ocusam.workflows.no_click import settings_of_run, start_without_click
+from ocusam.workflows.prompt_tables import as_pack
+from ocusam.workflows.report import finish_report
+from ocusam.workflows.resume import holds_run
+from ocusam.workflows.settings import PromptsLike, RunSettings
+from ocusam.workflows.track import finish_overlay
+from ocusam.workflows.ways_out import WaysOut
+
+KIND = Kind("eye", KNOWN_OBJECTS, KNOWN_PATTERN)
 
 
 @dataclass(frozen=True, eq=False)
-class EyeRecording:
-    """A tracked eye video.
+class EyeRecording(WaysOut):
+    """A tracked eye video; `EyeRecording.load(folder)` reads one back, `to_...` hand it on (`ways_out`).
 
     Attributes:
         signals: one row per frame, view and object (columns: `eye.signals.COLUMNS`).
         blinks: one row per blink (columns: `eye.blink.BLINK_COLUMNS`).
+        events: one row per fixation, saccade and blink (columns: `eye.events.event_columns("px")`).
         quality: one row per view and object (columns: `eye.quality.QUALITY_COLUMNS`).
+        doubtful: frames to look at again, most doubtful first (columns: `eye.quality.DOUBTFUL_COLUMNS`).
         masklets: the masks, or None when not kept.
         num_frames: frames tracked.
         truncated: the video announced more frames than could be read.
         fps: frames tracked per second of computing, all views counted.
         folder: where it was written, or None.
+        found: where no prompt was given, what the search for the eye says (`find_eye.Finding.to_dict`).
     """
 
     signals: pl.DataFrame
     blinks: pl.DataFrame
+    events: pl.DataFrame
     quality: pl.DataFrame
+    doubtful: pl.DataFrame
     masklets: Masklets | None
     num_frames: int
     truncated: bool
     fps: float
     folder: Path | None
+    found: dict[str, Any] | None = None
 
 
 def track_eye(
     video: Any,
-    prompts: PromptsLike | None = None,
+    prompts: PromptsLike | PromptPack | Path | None = None,
     *,
     model: Any = "nano",
     weights: str | Path | None = None,
@@ -61,72 +74,92 @@ def track_eye(
     Args:
         video: a file, a folder of pictures, an array (T, H, W[, 3]), a list of pictures, or a `VideoSource`.
         prompts: clicks on pupil, iris, sclera or reflections (cr, cr0, ...), px of the whole picture:
-            "pupil:320,240@7", `ObjectPrompt`s, or a mapping {"pupil": (x, y)}.
+            "pupil:320,240@7", `ObjectPrompt`s, or a mapping {"pupil": (x, y)}; a `PromptPack`; or a file of
+            prompts (`workflows.prompt_pack`, `workflows.prompt_tables`). None: the eye is looked for
+            (`workflows.find_eye`).
         model: a model's name, a `Sam2Config`, or a ready video predictor.
         weights: a checkpoint file; None for the packaged weights of `nano`.
         device: where the network runs.
-        out: folder to write (`signals.csv`, `blinks.csv`, `quality.csv`, `masklets/`, `overlay.mp4`,
-            `run.json`), or None.
-        settings: further options.
+        out: folder to write (the tables `signals.csv`, `blinks.csv`, `events.csv`, `quality.csv` and
+            `doubtful.csv`, `masklets/`, `overlay.mp4`, `report.html`, `run.json`), or None.
+        settings: further options; with `resume` a run that was broken off goes on, and `prompts` may be left
+            out.
         progress: called after every frame with (done, in all or None, what).
 
     Raises:
-        PromptError: no prompt (for now a click is needed), an unknown name, a point outside the picture.
-        OcusamError: the rest of the family; nothing half-written is left.
+        PromptError: an unknown name, a point outside the picture; no prompt, and no eye that convinces.
+        OcusamError: the rest of the family; what was computed before is kept in `out`.
     """
-    if prompts is None or (isinstance(prompts, list | tuple | dict) and not prompts):
-        raise PromptError(
-            "This version needs a click for now: give one point on the pupil, for example "
-            "--point pupil:320,240 (x,y in px; @FRAME for a frame other than the first)."
+    pack = as_pack(prompts, video)
+    settings, start = settings or RunSettings(), None
+    if not pack and not (settings.resume and holds_run(out)):
+        start = start_without_click(
+            video, model=model, weights=weights, device=device, out=out, settings=settings, progress=progress
         )
-    settings = settings or RunSettings()
+        pack, model, settings = start.pack, start.model, start.settings
+    elif not pack and out is not None:
+        settings = settings_of_run(Path(out), settings)
     job = prepare(
-        video,
-        as_prompts(prompts),
-        model=model,
-        weights=weights,
-        device=device,
-        out=out,
-        settings=settings,
-        known_names=(KNOWN_OBJECTS, KNOWN_PATTERN),
+        video, pack, model=model, weights=weights, device=device, out=out, settings=settings, kind=KIND
     )
-    table = SignalTable()
-    results: list[tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]] = []
+    found = start.finding.to_dict() if start is not None else None
+    if job.folder is not None and found is not None:
+        job.folder.record["found"] = found
+    work = EyeWork()
+    return replace(work.recording(job, run(job, work, progress=progress)), found=found)
 
-    def on_frame(objects: list[ObjectFrame]) -> None:
+
+class EyeWork:
+    """What `ocusam eye` does with what is tracked: a row for every object on every frame, tables at the
+    end."""
+
+    def __init__(self) -> None:
+        self._rows = SignalTable()
+        self._tables: ReportTables | None = None
+
+    def on_frame(self, objects: list[ObjectFrame]) -> None:
+        """Measure all objects of one view."""
         for item in objects:
-            table.add(item.frame_idx, item.timestamp_ns, item.view.index, item.name, measure_object(item))
+            measured = measure_object(item)
+            self._rows.add(item.frame_idx, item.timestamp_ns, item.view.index, item.name, measured)
 
-    def finish(tracked: Tracked) -> None:
-        signals, blinks = classify(table.table())
-        results.append((signals, blinks, quality(signals)))
+    def rows(self) -> pl.DataFrame:
+        """The rows since the last call."""
+        table, self._rows = self._rows.table(), SignalTable()
+        return table
+
+    def finish(self, job: Job, tracked: Tracked, progress: Progress | None) -> None:
+        """States, blinks and quality of the whole recording, and the overlay."""
+        assert tracked.table is not None
+        self._tables = make_tables(tracked.table, job.views)
         if job.folder is None:
             return
-        for name, written in zip(("signals.csv", "blinks.csv", "quality.csv"), results[0], strict=True):
-            job.folder.write_table(name, written)
-        if settings.overlay:
-            write_overlay(
-                job.folder.file("overlay.mp4"),
-                job.source,
-                tracked.masklets,
-                signals,
-                num_frames=tracked.num_frames,
-                progress=progress,
+        for name, table in named(self._tables).items():
+            job.folder.write_table(name, table)
+        if job.settings.overlay:
+            finish_overlay(job, tracked, self._tables.signals, progress)
+        if job.settings.report:
+            facts = {"frames": tracked.num_frames, "truncated": tracked.truncated}
+            finish_report(
+                job.folder, self._tables, job.source, tracked.masklets, record=facts, progress=progress
             )
 
-    tracked = run(job, on_frame, finish, progress=progress)
-    signals, blinks, table_of_quality = results[0]
-    per_view = tracked.num_frames * signals["view"].n_unique()
-    return EyeRecording(
-        signals,
-        blinks,
-        table_of_quality,
-        tracked.masklets,
-        tracked.num_frames,
-        tracked.truncated,
-        per_view / max(tracked.seconds, 1e-9),
-        job.folder.path if job.folder is not None else None,
-    )
+    def recording(self, job: Job, tracked: Tracked) -> EyeRecording:
+        """What callers get."""
+        assert self._tables is not None
+        tables = self._tables
+        return EyeRecording(
+            tables.signals,
+            tables.blinks,
+            tables.events,
+            tables.quality,
+            tables.doubtful,
+            tracked.masklets,
+            tracked.num_frames,
+            tracked.truncated,
+            tracked.steps / max(tracked.seconds, 1e-9),
+            job.folder.path if job.folder is not None else None,
+        )
 
 
 def measure_object(item: ObjectFrame) -> Measurement:
@@ -139,4 +172,5 @@ def measure_object(item: ObjectFrame) -> Measurement:
         predicted_iou=item.predicted_iou,
         object_score=item.object_score,
         origin=(x0, y0),
+        picture=item.picture,
     )

@@ -11,6 +11,7 @@ What it does not know: the pictures themselves; record the camera with its own p
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -18,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ocusam.core.errors import OutputError
 from ocusam.core.masklet import ObjectFrame
 from ocusam.eye.blink import classify
 from ocusam.eye.quality import quality
@@ -70,6 +72,9 @@ class Recording:
     ) -> None:
         if kind is not None and self._video is not None:
             self._video.abort()
+        if kind is not None and self._masks is not None and self._folder.computed:
+            with suppress(OutputError):  # what ended the run is what is to be told
+                self._masks.flush()
         self._folder.__exit__(kind, error, trace)
 
     def add(
@@ -82,6 +87,7 @@ class Recording:
         """Append one frame: its objects, what was measured of each, and the picture with both drawn."""
         assert self._masks is not None, "use the recording as a context manager"
         self._masks.add(list(objects))
+        self._folder.computed = True
         for item, measurement in zip(objects, measured, strict=True):
             self._signals.add(item.frame_idx, item.timestamp_ns, item.view.index, item.name, measurement)
         if self._video is not None and picture is not None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ocusam.core.errors import PromptError
+from ocusam.core.errors import InputError, PromptError
 from ocusam.core.prompts import ObjectPrompt, merge_prompts, parse_point
 
 
@@ -22,20 +22,34 @@ class RunSettings:
     Attributes:
         views: "auto", "none" or "CxR": several eyes in one picture (`views.plan_views`).
         overlay: write `overlay.mp4`.
+        report: write `report.html` (`ocusam eye` only).
         masklets: keep the masks.
         cross_negatives: give the pupil's clicks to the iris as points not on it, and the other way round.
-        chunk_frames: frames a chunk of masks.
+        chunk_frames: frames a chunk: what a kill can cost.
+        snapshot_frames: the tracker's memory is stored after every so-manieth frame, for corrections (0: only
+            where a pass begins). A snapshot of `nano` takes 0.25 MB an object.
+        resume: go on with the run that the output folder holds; begin where it holds none.
     """
 
     views: str = "auto"
     overlay: bool = True
+    report: bool = True
     masklets: bool = True
     cross_negatives: bool = False
     chunk_frames: int = 500
+    snapshot_frames: int = 64
+    resume: bool = False
+
+    def __post_init__(self) -> None:
+        if self.chunk_frames < 1 or self.snapshot_frames < 0:
+            raise InputError(
+                f"chunk_frames={self.chunk_frames}, snapshot_frames={self.snapshot_frames}: give at least 1 "
+                "frame a chunk, and 0 or more frames between snapshots."
+            )
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return asdict(self)
+        """Plain values for JSON: what decides the result."""
+        return {key: value for key, value in asdict(self).items() if key != "resume"}
 
 
 PromptsLike = Iterable[ObjectPrompt | str] | Mapping[str, Any] | str | ObjectPrompt
@@ -71,10 +85,13 @@ def with_cross_negatives(prompts: list[ObjectPrompt]) -> list[ObjectPrompt]:
     for pupil."""
     negative_for = {"iris": ("pupil", "sclera"), "sclera": ("pupil", "iris"), "pupil": ("iris",)}
     extra: list[ObjectPrompt] = []
-    for prompt in prompts:
+    for prompt in (p for p in prompts if p.mask is None):
         for other in prompts:
             if other.name in negative_for.get(prompt.name, ()) and other.frame_idx == prompt.frame_idx:
                 on = other.points[other.labels == 1]
+                # Those of an earlier run stand in its prompts.json already.
+                known = prompt.points[prompt.labels == 0]
+                on = on[[not (known == point).all(axis=1).any() for point in on]]
                 if len(on):
                     extra.append(
                         ObjectPrompt(prompt.name, prompt.frame_idx, on, np.zeros(len(on), dtype=np.int64))

@@ -1,0 +1,178 @@
+"""Fit the weights by which `ocusam.eye.candidate_features` tells pupils from other round things.
+
+    python benchmarks/fit_candidates.py [--pictures 260] [--rows FILE.npz]
+    python benchmarks/fit_candidates.py --judge 40 [--rows FILE.npz]
+
+Renders one picture each of eyes with seeds 2,000,000 and up (the benchmark of the finder uses 1,000,000 and
+up), takes the figures of all ellipses that are proposed on it, calls those right that overlap the true pupil
+by .55 and those wrong that overlap it by less than .3, and prints the weights of a logistic regression with a
+small ridge. The printed lines go into `candidate_features.py`.
+
+With --judge the second step: clips with seeds 2,500,000 and up are searched as `ocusam eye` does, and the
+probability by the picture and the agreement of the network are weighed, with the company of other frames and
+without; the printed lines go into `workflows/search.py`. With --rows the figures are kept in a file and read
+again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ocusam.core.geometry import Ellipse
+from ocusam.core.masklet import View
+from ocusam.eye.candidate_features import NAMES, describe
+from ocusam.eye.candidates import WORK_SIDE, ellipses_of, prepare
+from ocusam.synthetic.draw import draw_style
+from ocusam.synthetic.eye import iter_eye_frames, render_eye_clip
+from ocusam.workflows.judge import judge_of
+from ocusam.workflows.models import open_predictor
+from ocusam.workflows.search import Search
+
+FIRST_SEED = 2_000_000
+FIRST_JUDGED_SEED = 2_500_000
+FRAME = 2
+RIDGE, RIDGE_JUDGED = 2.0, 0.5
+
+Rows = dict[str, NDArray[np.float64]]
+
+
+def collect(pictures: int) -> Rows:
+    """Figures, overlaps and the number of the picture of all proposed ellipses."""
+    figures, overlaps, of = [], [], []
+    for i in range(pictures):
+        seed = FIRST_SEED + i
+        style = draw_style(np.random.default_rng(seed))
+        style = replace(style, camera=replace(style.camera, views=1))
+        clip = render_eye_clip(seed, num_frames=FRAME + 1, size=(WORK_SIDE, WORK_SIDE), fps=12.0, style=style)
+        truth, seen = clip.ellipses["pupil"][FRAME], float(clip.pupil_visible_fraction[FRAME])
+        if truth is not None and 0.05 < seen < 0.5:
+            continue  # neither a pupil to find nor none
+        for negative in (False, True):
+            view = prepare(clip.frames[FRAME], negative=negative)
+            if view is None:
+                continue
+            rows = ellipses_of(view)
+            if not len(rows):
+                continue
+            figures.append(describe(view, rows).figures)
+            whole = truth if truth is not None and seen >= 0.5 else None
+            overlaps += [_overlap(row, whole) for row in rows]
+            of += [i] * len(rows)
+        if i % 20 == 0:
+            sys.stderr.write(f"{i} of {pictures}\n")
+    return {"figures": np.concatenate(figures), "overlap": np.array(overlaps), "picture": np.array(of)}
+
+
+def _overlap(row: NDArray[np.float64], truth: Ellipse | None) -> float:
+    if truth is None:
+        return 0.0
+    x, y, major, minor, angle = row.tolist()
+    return Ellipse((x, y), (major, minor), math.degrees(angle)).iou(truth, resolution=60)
+
+
+def fit(rows: Rows, wrong_share: float = 5.0, ridge: float = RIDGE) -> tuple[NDArray[np.float64], float]:
+    """Logistic regression by Newton's method; every picture weighs the same on either side.
+
+    A picture's wrong ellipses count as `wrong_share`: about five are seriously in the race on a picture; of
+    the places that the network is asked about the best one is as likely right as wrong."""
+    right, wrong = rows["overlap"] >= 0.55, rows["overlap"] < 0.3
+    use = right | wrong
+    x, y, of = rows["figures"][use], right[use].astype(np.float64), rows["picture"][use].astype(int)
+    each = np.zeros(len(y))
+    for side in (0.0, 1.0):
+        mine = y == side
+        count = np.bincount(of[mine], minlength=of.max() + 1)
+        each[mine] = (wrong_share if side == 0.0 else 1.0) / count[of[mine]]
+    x1 = np.concatenate([x, np.ones((len(x), 1))], axis=1)
+    w = np.zeros(x1.shape[1])
+    penalty = np.diag([ridge] * x.shape[1] + [1e-3])
+    for _ in range(30):
+        p = 1.0 / (1.0 + np.exp(-(x1 @ w)))
+        gradient = x1.T @ (each * (p - y)) + penalty @ w
+        hessian = (x1 * (each * p * (1 - p))[:, None]).T @ x1 + penalty
+        w = w - np.linalg.solve(hessian, gradient)
+    return w[:-1], float(w[-1])
+
+
+def report(rows: Rows, weights: NDArray[np.float64], constant: float) -> None:
+    """How often the likeliest ellipse of a picture is right."""
+    chance = 1.0 / (1.0 + np.exp(-(rows["figures"] @ weights + constant)))
+    could = hit = shown = 0
+    for i in np.unique(rows["picture"]):
+        mine = rows["picture"] == i
+        best = int(np.argmax(np.where(mine, chance, -1)))
+        shown += 1
+        could += bool((rows["overlap"][mine] >= 0.55).any())
+        hit += bool(rows["overlap"][best] >= 0.55)
+    sys.stdout.write(
+        f"# {shown} pictures, {could} with a right ellipse proposed, {hit} with it ranked first\n"
+    )
+
+
+def collect_judged(clips: int) -> Rows:
+    """Log odds by the picture, company, agreement, and overlap with the truth of all places that the network
+    was asked about."""
+    judge = judge_of(open_predictor("nano").predictor)
+    values, overlaps, of = [], [], []
+    for i in range(clips):
+        seed = FIRST_JUDGED_SEED + i
+        style = draw_style(np.random.default_rng(seed))
+        style = replace(style, camera=replace(style.camera, views=1))
+        frames = list(iter_eye_frames(seed, 8, (WORK_SIDE, WORK_SIDE), 2.5, style))
+        search = Search(View(0, (0, 0, WORK_SIDE, WORK_SIDE)), judge, ())
+        for k, frame in enumerate(frames):
+            search.add(k, frame.image)
+        search.close_round()
+        for place in search.judged:
+            frame = frames[place.frame_idx]
+            truth, seen = frame.ellipses["pupil"], frame.pupil_visible_fraction
+            if 0.05 < seen < 0.4:
+                continue
+            p = min(max(place.candidate.probability, 1e-4), 1 - 1e-4)
+            values.append((math.log(p / (1 - p)), place.company, place.agreement or 0.0))
+            shown = truth is not None and seen >= 0.4
+            overlaps.append(place.candidate.ellipse.iou(truth, resolution=60) if shown and truth else 0.0)
+            of.append(i)
+        if i % 5 == 0:
+            sys.stderr.write(f"{i} of {clips}\n")
+    return {"figures": np.array(values), "overlap": np.array(overlaps), "picture": np.array(of)}
+
+
+def main() -> None:
+    """Collect, fit, print."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--pictures", type=int, default=400)
+    parser.add_argument("--judge", type=int, help="weigh picture, other frames and network on so many clips")
+    parser.add_argument("--rows", type=Path, help="file to keep the figures in")
+    options = parser.parse_args()
+    if options.rows is not None and options.rows.is_file():
+        rows = dict(np.load(options.rows))
+    else:
+        rows = collect_judged(options.judge) if options.judge else collect(options.pictures)
+        if options.rows is not None:
+            np.savez_compressed(options.rows, **rows)
+    weights, constant = fit(rows, 1.0, RIDGE_JUDGED) if options.judge else fit(rows)
+    report(rows, weights, constant)
+    if options.judge:
+        two = {**rows, "figures": rows["figures"][:, [0, 2]]}
+        (picture, agreement), alone = fit(two, 1.0, RIDGE_JUDGED)
+        sys.stdout.write(f"without company: {picture:.2f} {agreement:.2f} {alone:.2f}\n")
+        (picture,), alone = fit({**rows, "figures": rows["figures"][:, :1]}, 1.0, RIDGE_JUDGED)
+        sys.stdout.write(f"the picture alone: {picture:.2f} {alone:.2f}\n")
+    names = ("picture", "company", "agreement") if options.judge else NAMES
+    for name, weight in zip(names, weights, strict=True):
+        sys.stdout.write(f"{name}: {weight:.2f}\n")
+    sys.stdout.write(f"constant: {constant:.2f}\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,220 @@
+"""How far the lids are open, as a share of the open value, from the table of signals.
+
+Purpose: one number per frame of one eye, from which blinks, their amplitude and PERCLOS follow.
+
+Notable choices. The best source at hand is taken, and its name is told. *fissure*: the areas of sclera,
+iris and pupil together are the opening between the lids, whose width hardly changes, so the area follows the
+height. *iris*: the visible share of the limbus disc (iris and pupil), turned into the height of a lid's
+straight edge over a disc. *pupil*: the visible share of the pupil, turned into height the same way; it knows
+nothing of a lid that has not reached the pupil. A source counts when it was tracked on half of the frames
+with a median predicted IoU of at least `MIN_IOU`. Height is told relative to what is usual: first for the
+place where the pupil is (a quadratic in its centre, fitted to the open frames: an eye that looks down or
+aside hides behind a lid that has not moved), then around the moment (75th percentile over `BASE_S` seconds),
+so that gaze, light and fatigue do not count. A pupil whose shape is far from that of its neighbours in time
+(a lash line taken for a pupil) counts as not seen.
+
+What it does not know: lids that are not straight; which of the two lids moved; the height in millimetres.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from ocusam.eye.signals import TRACKED
+
+FloatArray = NDArray[np.float64]
+BoolArray = NDArray[np.bool_]
+
+FISSURE, IRIS, PUPIL = "fissure", "iris", "pupil"
+MIN_IOU = 0.5
+MIN_SHARE = 0.5
+BASE_S = 3.0
+PUPIL_S = 0.8
+"""Window of the pupil's usual size: twice a long blink, short against its changes with light."""
+MIN_FOR_GAZE = 120
+"""Frames below which the place of the pupil is not asked about."""
+RIDGE = 1e-3
+MIN_ASPECT = 0.6
+"""Minor over major axis below which a pupil is not one seen from aside (53 degrees)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Openness:
+    """Lid opening of one eye.
+
+    Attributes:
+        values: (N,) share of the open value, 0..1.2; NaN where nothing of the source is in sight.
+        pupil_visible: (N,) visible share of the pupil's usual disc, 0..1; NaN where no pupil, or none of a
+            plausible shape, was measured.
+        source: "fissure", "iris" or "pupil".
+        step_s: median time between frames, s.
+    """
+
+    values: FloatArray
+    pupil_visible: FloatArray
+    source: str
+    step_s: float
+
+
+def openness(eye: pl.DataFrame) -> Openness:
+    """Lid opening on every frame of one view.
+
+    Args:
+        eye: rows of one view with states as measured (tracked, lost), objects "pupil" and optionally "iris"
+            and "sclera"; frames are those of the pupil's rows.
+    """
+    pupil = eye.filter(pl.col("object") == "pupil").sort("frame_idx")
+    frames = pupil["frame_idx"]
+    time = pupil["timestamp_ns"].to_numpy().astype(np.float64)
+    step_s = float(np.median(np.diff(time))) / 1e9 if len(time) > 1 else 0.0
+    window = max(3, round(BASE_S / step_s)) if step_s > 0 else 3
+    visible = _pupil_visible(pupil, window, max(3, round(PUPIL_S / step_s)) if step_s > 0 else 3)
+    at = _where(pupil, visible)
+    iris, sclera = (_aligned(eye, name, frames) for name in ("iris", "sclera"))
+    if iris is not None and _reliable(iris):
+        disc = _disc(_area(pupil), _area(iris), window)
+        if sclera is not None and _reliable(sclera):
+            return Openness(_relative(_or_nan(disc + _area(sclera)), at, window), visible, FISSURE, step_s)
+        share = np.clip(_or_nan(disc) / _limbus(iris, window), 0.0, 1.0)
+        return Openness(_relative(chord_height(share), at, window), visible, IRIS, step_s)
+    return Openness(_relative(chord_height(visible), at, window), visible, PUPIL, step_s)
+
+
+def chord_height(share: FloatArray) -> FloatArray:
+    """Height of a disc's visible part, as a share of its diameter, from the visible share of its area.
+
+    A straight lid edge leaves a circular segment: share = (a - sin a cos a) / pi, cos a = 1 - 2 height."""
+    height = np.linspace(0.0, 1.0, 501)
+    a = np.arccos(1.0 - 2.0 * height)
+    table = (a - np.sin(a) * np.cos(a)) / math.pi
+    return np.where(np.isfinite(share), np.interp(share, table, height), np.nan)
+
+
+def _disc(pupil: FloatArray, iris: FloatArray, window: int) -> FloatArray:
+    """Visible area of iris and pupil together. Where only one of the two has a mask (a lost track) the other
+    stands for both, in their usual proportion."""
+    both = (pupil > 0) & (iris > 0)
+    share = _rolling(np.where(both, iris / np.maximum(pupil + iris, 1e-9), np.nan), window, 0.5)
+    share = np.where(np.isfinite(share), np.clip(share, 0.05, 1.0), 1.0)
+    # An iris that has shrunk says that the lid took the pupil, not that the track did.
+    alone = (pupil <= 0) & (iris > 0.75 * _rolling(_or_nan(iris), window, 0.5))
+    return np.asarray(np.where(alone, iris / share, pupil + iris))
+
+
+def _limbus(iris: pl.DataFrame, window: int) -> FloatArray:
+    """Area of the whole limbus: its own ellipse while that has the usual length (an eye that looks aside
+    shows it narrower), else the usual one."""
+    own, major = _ellipse_area(iris), _column(iris, "major_px")
+    usual, usual_major = _rolling(own, window, 0.5), _rolling(major, window, 0.5)
+    like_usual = (np.abs(major / usual_major - 1.0) < 0.15) & (own > 0.6 * usual)
+    return np.asarray(np.maximum(np.where(like_usual, own, usual), 1.0))
+
+
+def _pupil_visible(pupil: pl.DataFrame, window: int, short: int) -> FloatArray:
+    """Visible share of the pupil. Its own complete ellipse is the reference while it looks like the usual
+    one of a `short` time (the pupil may constrict within a second); else that is."""
+    area = _or_nan(_area(pupil))
+    own = _ellipse_area(pupil)
+    major, minor = (_column(pupil, c) for c in ("major_px", "minor_px"))
+    usual_area = _rolling(own, short, 0.5)
+    usual_major, usual_minor = (_rolling(v, window, 0.5) for v in (major, minor))
+    ratio, aspect, length = own / usual_area, minor / major, major / usual_major
+    # An eye that looks aside shows a narrower pupil of the usual length.
+    aside = (np.abs(length - 1.0) < 0.15) & (aspect > MIN_ASPECT)
+    like_usual = ((ratio > 0.7) & (ratio < 1.4)) | aside
+    visible = np.clip(area / np.where(like_usual, own, usual_area), 0.0, 1.0)
+    flat = aspect < np.minimum(MIN_ASPECT, 0.8 * usual_minor / usual_major)
+    # Longer and flatter than usual is a lash line; merely larger is a pupil that dilates, or a doubtful mask,
+    # and neither is a lid.
+    lash_line = (aspect < 0.75 * usual_minor / usual_major) & (length > 1.1)
+    # A lid that cuts a pupil whose fit did not complete it makes it flat too, but not while much is in sight.
+    wrong = lash_line | (flat & ~like_usual) | (minor < 0.5 * usual_minor)
+    return np.where(wrong, np.nan, visible)
+
+
+def _where(pupil: pl.DataFrame, visible: FloatArray) -> FloatArray:
+    """(N, 2) centre of the pupil in units of its usual diameter; straight lines over frames without one."""
+    xy = np.stack([_column(pupil, c) for c in ("center_x_px", "center_y_px")], axis=-1)
+    scale = np.nanmedian(_column(pupil, "major_px")) if np.isfinite(visible).any() else 1.0
+    good = np.isfinite(visible) & np.isfinite(xy).all(axis=1)
+    if not good.any():
+        return np.zeros_like(xy)
+    index = np.arange(len(xy))
+    filled = np.stack([np.interp(index, index[good], xy[good, k]) for k in range(2)], axis=-1)
+    return np.asarray((filled - np.median(filled[good], axis=0)) / scale)
+
+
+def _relative(height: FloatArray, at: FloatArray, window: int) -> FloatArray:
+    """Height over what is usual at this place and around this moment."""
+    usual = _usual_at(height, at)
+    relative = height / usual
+    base = _rolling(relative, window, 0.75)
+    return np.asarray(np.clip(relative / np.maximum(base, 1e-6), 0.0, 1.2), dtype=np.float64)
+
+
+def _usual_at(height: FloatArray, at: FloatArray) -> FloatArray:
+    """(N,) open height as a quadratic in the pupil's place, from frames that are not far below it."""
+    x, y = np.clip(at, -3.0, 3.0).T
+    terms = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=-1)
+    good = np.isfinite(height)
+    if np.count_nonzero(good) < MIN_FOR_GAZE:
+        return np.full(len(height), max(float(np.nanmedian(height)), 1e-6) if good.any() else 1.0)
+    used, fitted = good, np.full(len(height), float(np.nanmedian(height)))
+    for _ in range(6):
+        # A little ridge: a place rarely looked at takes the usual height instead of a wild one.
+        left = terms[used].T @ terms[used] + np.diag([0.0, 1, 1, 1, 1, 1]) * RIDGE * len(x)
+        center = float(np.median(height[used]))
+        fitted = center + terms @ np.linalg.solve(left, terms[used].T @ (height[used] - center))
+        residual = height - fitted
+        spread = 1.4826 * float(np.median(np.abs(residual[used])))
+        used = good & (residual > -max(2.5 * spread, 0.02 * center))
+    top = float(np.nanmax(height))
+    return np.asarray(np.clip(fitted, 0.25 * top, top))
+
+
+def _aligned(eye: pl.DataFrame, name: str, frames: pl.Series) -> pl.DataFrame | None:
+    """Rows of one object, one for each of `frames` (empty where there is none)."""
+    part = eye.filter(pl.col("object") == name).unique("frame_idx", keep="last")
+    if part.is_empty():
+        return None
+    return pl.DataFrame({"frame_idx": frames}).join(part, on="frame_idx", how="left", maintain_order="left")
+
+
+def _reliable(part: pl.DataFrame) -> bool:
+    tracked = part.filter(pl.col("state") == TRACKED)
+    iou = tracked["predicted_iou"].median()
+    return len(tracked) >= MIN_SHARE * len(part) and isinstance(iou, float) and iou >= MIN_IOU
+
+
+def _column(part: pl.DataFrame, name: str) -> FloatArray:
+    """A column as floats, NaN where the object is not tracked."""
+    tracked = pl.when(pl.col("state") == TRACKED).then(pl.col(name))
+    values = part.select(tracked.cast(pl.Float64).alias("v"))["v"]
+    return values.fill_null(float("nan")).to_numpy().astype(np.float64)
+
+
+def _area(part: pl.DataFrame) -> FloatArray:
+    return np.nan_to_num(_column(part, "area_px"))
+
+
+def _ellipse_area(part: pl.DataFrame) -> FloatArray:
+    return np.asarray(math.pi / 4 * _column(part, "major_px") * _column(part, "minor_px"))
+
+
+def _or_nan(values: FloatArray) -> FloatArray:
+    return np.where(values > 0, values, np.nan)
+
+
+def _rolling(values: FloatArray, window: int, quantile: float) -> FloatArray:
+    """Centred rolling quantile over the values there are; gaps longer than the window take the nearest."""
+    series = pl.Series(values).fill_nan(None)
+    out = series.rolling_quantile(
+        quantile, interpolation="linear", window_size=window, min_samples=1, center=True
+    )
+    filled = out.fill_null(strategy="forward").fill_null(strategy="backward")
+    return filled.cast(pl.Float64).fill_null(float("nan")).to_numpy().astype(np.float64)

@@ -1,0 +1,141 @@
+"""Corneal reflections on the picture: where exactly the light is.
+
+Purpose: a mask says which bright spot is meant; `locate_reflection` finds its centre to a fraction of a
+pixel. `with_pupil_cr_vectors` adds the pupil-reflection vectors to a recording's table.
+
+Notable choices: the spot is the connected bright area nearest to the mask's centre; bright is above half
+between the ground around it and its peak. Its centre is that of the light above that half, pixel by pixel; in
+a saturated spot the plateau counts evenly and the slope around it carries the fraction, so both kinds are
+treated alike, and the answer says which it was. A spot whose peak is hardly above the ground has no answer.
+The intensity-weighted centre is what trackers use where the reflection covers more than a few pixels
+(Shortis, Clarke and Short 1994, DOI 10.1117/12.189141, compare such estimators).
+
+What it does not know: other frames, and which lamp a reflection belongs to: that is the tracked object's
+name.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from ocusam.core.errors import InputError
+from ocusam.core.geometry import Ellipse
+
+_SATURATED = 250
+_LEAST_CONTRAST = 12.0  # grey levels of the peak above the ground
+_LARGE_PX = 6
+_LARGEST_AREA = 12.0  # times that of the mask's ellipse: the glare of a lid or a lens, not the spot
+VECTOR_COLUMNS = ("pupil_cr_x_px", "pupil_cr_y_px")
+
+
+@dataclass(frozen=True)
+class Spot:
+    """A reflection found on the picture.
+
+    Attributes:
+        ellipse: centre of its light and the ellipse of equal second moments of its area, px.
+        area_px: pixels above half of its height.
+        saturated: its brightest part is at the camera's limit.
+    """
+
+    ellipse: Ellipse
+    area_px: float
+    saturated: bool
+
+
+def locate_reflection(picture: NDArray[np.uint8], start: Ellipse) -> Spot | None:
+    """The bright spot at `start`.
+
+    Args:
+        picture: (H, W) grey or (H, W, 3) RGB.
+        start: the reflection by its mask, px.
+
+    Returns:
+        The spot, or None where the picture shows none there.
+
+    Raises:
+        InputError: the picture has another shape.
+    """
+    if picture.ndim not in (2, 3):
+        raise InputError(f"A picture is (H, W) or (H, W, 3), got shape {picture.shape}.")
+    reach = 1.25 * start.major + 3.0
+    x0, y0 = (max(0, math.floor(c - reach)) for c in start.center)
+    part = picture[y0 : max(y0, math.ceil(start.center[1] + reach) + 1), x0:]
+    part = part[:, : max(0, math.ceil(start.center[0] + reach) + 1 - x0)]
+    if min(part.shape[:2]) < 3:
+        return None
+    if part.ndim == 3:
+        part = cv2.cvtColor(np.ascontiguousarray(part), cv2.COLOR_RGB2GRAY)
+    grey = part.astype(np.float64)
+    chosen = _nearest_bright(grey, start, (x0, y0))
+    if chosen is None:
+        return None
+    spot, ground, peak = chosen
+    area = float(np.count_nonzero(spot))
+    if area > _LARGEST_AREA * max(start.area, 4.0):
+        return None
+    # Light above half the height only: on the pupil's rim the ground is dark on one side and brighter on the
+    # other, and would draw the centre to the bright side. A spot of few pixels has no slope left to cut off.
+    floor = 0.5 * (ground + peak) if area >= _LARGE_PX else ground
+    rows, cols = np.nonzero(spot)
+    weight = grey[rows, cols] - floor
+    x, y = float(np.average(cols, weights=weight)), float(np.average(rows, weights=weight))
+    ellipse = _shape(spot, area, (x + x0, y + y0))
+    return Spot(ellipse, area, peak >= _SATURATED)
+
+
+def _nearest_bright(
+    grey: NDArray[np.float64], start: Ellipse, origin: tuple[int, int]
+) -> tuple[NDArray[np.bool_], float, float] | None:
+    """The bright area nearest to the start, the level of the ground around it, and its peak."""
+    y, x = np.mgrid[: grey.shape[0], : grey.shape[1]]
+    away = np.hypot(x + origin[0] - start.center[0], y + origin[1] - start.center[1])
+    close = away <= 0.5 * start.major + 1.5
+    if not close.any():
+        return None
+    ground, peak = float(np.median(grey[~close])) if (~close).any() else float(grey.min()), grey[close].max()
+    if peak - ground < _LEAST_CONTRAST:
+        return None
+    bright = (grey > 0.5 * (ground + peak)).astype(np.uint8)
+    _, labels = cv2.connectedComponents(bright, connectivity=8)
+    nearest = np.where(bright > 0, away, np.inf)
+    label = labels[np.unravel_index(int(np.argmin(nearest)), nearest.shape)]
+    return np.asarray(labels == label, dtype=np.bool_), ground, float(peak)
+
+
+def _shape(spot: NDArray[np.bool_], area: float, center: tuple[float, float]) -> Ellipse:
+    """The ellipse with the area's second moments."""
+    rows, cols = np.nonzero(spot)
+    # A pixel is a square: its own second moment is 1/12 px^2.
+    covariance = np.cov(np.stack([cols, rows]), bias=True) if area > 1 else np.zeros((2, 2))
+    values, vectors = np.linalg.eigh(covariance + np.eye(2) / 12.0)
+    minor, major = (4.0 * np.sqrt(values)).tolist()
+    angle = math.degrees(math.atan2(vectors[1, 1], vectors[0, 1])) % 180.0
+    return Ellipse(center, (major, minor), angle)
+
+
+def with_pupil_cr_vectors(signals: pl.DataFrame) -> pl.DataFrame:
+    """Add `pupil_cr_x_px`, `pupil_cr_y_px` to the rows of reflections: pupil centre minus reflection centre.
+
+    Args:
+        signals: a recording's table (`signals.COLUMNS`).
+
+    Returns:
+        The table with both columns, empty for other objects and where either centre is missing.
+    """
+    key = ["frame_idx", "view"]
+    pupil = signals.filter(pl.col("object") == "pupil").select(
+        *key, pl.col("center_x_px").alias("_x"), pl.col("center_y_px").alias("_y")
+    )
+    is_cr = pl.col("object").str.contains(r"^(corneal_reflection|cr)\d*$")
+    joined = signals.drop(VECTOR_COLUMNS, strict=False).join(pupil, on=key, how="left", maintain_order="left")
+    return joined.with_columns(
+        pl.when(is_cr).then(pl.col("_x") - pl.col("center_x_px")).alias(VECTOR_COLUMNS[0]),
+        pl.when(is_cr).then(pl.col("_y") - pl.col("center_y_px")).alias(VECTOR_COLUMNS[1]),
+    ).drop("_x", "_y")

@@ -1,0 +1,99 @@
+"""The tables of one recording, from what was measured frame by frame.
+
+Purpose: `signals.csv`, `blinks.csv`, `events.csv`, `quality.csv`, `doubtful.csv`, made in one place for runs
+from a file, live runs, and reports of finished runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import polars as pl
+
+from ocusam.core.errors import InputError
+from ocusam.core.masklet import View
+from ocusam.eye.blink import BLINK_COLUMNS, LID_OPENING, classify
+from ocusam.eye.events import EventRules, event_columns, find_events
+from ocusam.eye.quality import doubtful, quality
+from ocusam.eye.reflection import with_pupil_cr_vectors
+from ocusam.eye.signals import COLUMNS, TRACKED
+from ocusam.report.html import ReportTables
+
+
+def make_tables(
+    rows: pl.DataFrame, views: Sequence[View] = (), rules: EventRules | None = None
+) -> ReportTables:
+    """All tables of a recording.
+
+    Args:
+        rows: as measured (`eye.signals.SignalTable`).
+        views: where the eyes lie in the picture; tells a pupil that leaves its view from a blink.
+        rules: how events are found, on the pupil's centre in px.
+    """
+    signals, blinks = classify(rows, regions={view.index: view.region for view in views})
+    signals = with_pupil_cr_vectors(signals)
+    doubts = doubtful(signals)
+    return ReportTables(
+        signals, blinks, pupil_events(signals, blinks, rules), quality(signals, doubts), doubts
+    )
+
+
+def pupil_events(
+    signals: pl.DataFrame, blinks: pl.DataFrame, rules: EventRules | None = None
+) -> pl.DataFrame:
+    """Events of all eyes from the pupil's centre, in px of the picture."""
+    found = [pl.DataFrame(schema=event_columns("px"))]
+    pupils = signals.filter(pl.col("object") == "pupil")
+    for (view,), part in sorted(pupils.group_by("view"), key=lambda item: int(str(item[0][0]))):
+        here = pl.col("state") == TRACKED
+        samples = part.sort("frame_idx").select(
+            "frame_idx",
+            "timestamp_ns",
+            pl.when(here).then(pl.col("center_x_px")).alias("x"),
+            pl.when(here).then(pl.col("center_y_px")).alias("y"),
+        )
+        found.append(find_events(samples, rules, blinks=blinks, view=int(str(view)), unit="px"))
+    return pl.concat(found).sort("onset_ns", "view")
+
+
+def named(tables: ReportTables) -> dict[str, pl.DataFrame]:
+    """File name -> table."""
+    return {
+        "signals.csv": tables.signals,
+        "blinks.csv": tables.blinks,
+        "events.csv": tables.events,
+        "quality.csv": tables.quality,
+        "doubtful.csv": tables.doubtful,
+    }
+
+
+def read_tables(folder: Path) -> ReportTables:
+    """The tables of a finished run. Signals and blinks are read, the others follow from them and are made
+    anew.
+
+    Raises:
+        InputError: the folder holds no signals, or they cannot be read.
+    """
+    try:
+        signals = _read(folder / "signals.csv", {**COLUMNS, LID_OPENING: pl.Float64})
+        blinks = _read(folder / "blinks.csv", BLINK_COLUMNS)
+    except FileNotFoundError:
+        raise InputError(
+            f"{folder} holds no finished run of `ocusam eye` (signals.csv, blinks.csv); give its folder."
+        ) from None
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise InputError(f"The tables of {folder} cannot be read ({error}).") from None
+    doubts = doubtful(signals)
+    events = pupil_events(signals, blinks)
+    return ReportTables(signals, blinks, events, quality(signals, doubts), doubts)
+
+
+def _read(path: Path, columns: dict[str, type[pl.DataType]]) -> pl.DataFrame:
+    """A table with at least these columns; those that an older version did not write are empty."""
+    with open(path, encoding="utf-8") as file:
+        heads = file.readline().strip().split(",")
+    table = pl.read_csv(
+        path, schema_overrides={c: t for c, t in columns.items() if c in heads}, infer_schema_length=None
+    )
+    return table.with_columns(pl.lit(None, dtype=t).alias(c) for c, t in columns.items() if c not in heads)

@@ -1,0 +1,125 @@
+"""Ellipses refined on the picture's edge, on rendered eyes and on drawn discs with exact truth."""
+
+from __future__ import annotations
+
+import math
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from ocusam.core.errors import InputError
+from ocusam.core.geometry import Ellipse
+from ocusam.eye.rim import refine_rim
+from ocusam.eye.signals import measure
+from ocusam.synthetic.eye import EyeFrame, iter_eye_frames, lab_style
+
+TRUTH = Ellipse((100.3, 79.6), (61.0, 52.0), 25.0)
+
+
+def _drawn(truth: Ellipse = TRUTH, inside: int = 40, outside: int = 90, fine: int = 8) -> NDArray[np.uint8]:
+    """A disc drawn `fine` times larger and reduced, a little blurred; (160, 200)."""
+    big = np.full((160 * fine, 200 * fine), outside, np.uint8)
+    large = Ellipse(
+        ((truth.center[0] + 0.5) * fine - 0.5, (truth.center[1] + 0.5) * fine - 0.5),
+        (truth.major * fine, truth.minor * fine),
+        truth.angle,
+    )
+    big[large.mask(big.shape)] = inside
+    small = cv2.resize(big, (200, 160), interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.GaussianBlur(small, (0, 0), 1.0), dtype=np.uint8)
+
+
+def _off(truth: Ellipse) -> Ellipse:
+    """A start such as a coarse mask gives: a tenth too small, 4 px aside."""
+    return Ellipse(
+        (truth.center[0] + 3.0, truth.center[1] - 3.0), (0.9 * truth.major, 0.88 * truth.minor), truth.angle
+    )
+
+
+def _error(found: Ellipse, truth: Ellipse) -> float:
+    return math.dist(found.center, truth.center)
+
+
+@pytest.mark.parametrize(("inside", "outside"), [(40, 90), (140, 80)], ids=["dark pupil", "bright pupil"])
+def test_an_edge_is_found_to_a_fraction_of_a_pixel(inside: int, outside: int) -> None:
+    found = refine_rim(_drawn(inside=inside, outside=outside), _off(TRUTH))
+    assert found is not None
+    assert _error(found.ellipse, TRUTH) < 0.05
+    assert found.ellipse.major == pytest.approx(TRUTH.major, abs=0.15)
+    assert found.ellipse.minor == pytest.approx(TRUTH.minor, abs=0.15)
+    assert (found.contrast > 0) == (outside > inside)
+
+
+def test_reflections_on_the_rim_do_not_draw_it_inwards() -> None:
+    picture = _drawn()
+    for t in np.deg2rad([10.0, 75.0, 130.0, 200.0, 290.0]):
+        x, y = TRUTH.center[0] + 27 * math.cos(t), TRUTH.center[1] + 27 * math.sin(t)
+        cv2.circle(picture, (round(x), round(y)), 5, 255, -1)
+    found = refine_rim(cv2.GaussianBlur(picture, (0, 0), 0.7), _off(TRUTH))
+    assert found is not None
+    assert _error(found.ellipse, TRUTH) < 0.4
+    assert found.share < 0.95
+
+
+def test_a_lid_over_a_third_of_the_pupil_is_left_out() -> None:
+    picture = _drawn()
+    picture[: round(TRUTH.center[1] - 0.16 * TRUTH.major)] = 150
+    found = refine_rim(picture, _off(TRUTH))
+    assert found is not None
+    assert _error(found.ellipse, TRUTH) < 0.02 * TRUTH.major
+
+
+def test_where_there_is_no_edge_there_is_no_answer() -> None:
+    noise = np.random.default_rng(1).normal(100, 3, (160, 200)).astype(np.uint8)
+    assert refine_rim(noise, TRUTH) is None
+    assert refine_rim(np.full((160, 200), 90, np.uint8), TRUTH) is None
+    outside = Ellipse((400.0, 300.0), (50.0, 40.0), 0.0)
+    assert refine_rim(_drawn(), outside) is None
+
+
+def test_an_edge_far_from_the_mask_is_not_taken() -> None:
+    far = Ellipse((TRUTH.center[0] + 60.0, TRUTH.center[1]), (20.0, 18.0), 0.0)
+    found = refine_rim(_drawn(), far)
+    assert found is None or _error(found.ellipse, far) < 6.0
+
+
+def test_the_stated_deviation_follows_the_scatter() -> None:
+    rng = np.random.default_rng(3)
+    clean = _drawn().astype(np.float64)
+    stated, xs, ys = [], [], []
+    for _ in range(40):
+        noisy = np.clip(clean + rng.normal(0, 8, clean.shape), 0, 255).astype(np.uint8)
+        found = refine_rim(noisy, _off(TRUTH))
+        assert found is not None
+        stated.append(found.center_sd_px)
+        xs.append(found.ellipse.center[0])
+        ys.append(found.ellipse.center[1])
+    scatter = math.sqrt(0.5 * (float(np.var(xs)) + float(np.var(ys))))
+    assert 0.5 < float(np.median(stated)) / scatter < 2.0
+
+
+def _lab_frame() -> EyeFrame:
+    return next(iter_eye_frames(7, 1, (360, 480), 60.0, lab_style()))
+
+
+def test_a_coarse_mask_and_the_picture_give_a_sub_pixel_centre() -> None:
+    frame = _lab_frame()
+    truth = frame.ellipses["pupil"]
+    assert truth is not None
+    share = cv2.resize(frame.coverage["pupil"], (64, 64), interpolation=cv2.INTER_AREA) / 255.0
+    share = np.roll(share, 1, axis=1)  # the mask is a whole cell, 7.5 px, too far right
+    logits = (8.0 * (share - 0.5)).astype(np.float32)
+    by_mask = measure(logits, (360, 480), "pupil", predicted_iou=0.9, object_score=5.0)
+    by_edge = measure(logits, (360, 480), "pupil", predicted_iou=0.9, object_score=5.0, picture=frame.image)
+    assert by_mask.ellipse is not None and by_edge.ellipse is not None
+    assert by_mask.edge == "mask" and by_edge.edge == "picture"
+    assert _error(by_mask.ellipse, truth) > 5.0
+    assert _error(by_edge.ellipse, truth) < 0.3
+    assert by_edge.center_sd_px is not None and by_edge.center_sd_px < 0.3
+
+
+def test_a_picture_of_another_shape_is_refused() -> None:
+    with pytest.raises(InputError, match="got shape"):
+        refine_rim(np.zeros((2, 3, 4, 5), np.uint8), TRUTH)

@@ -1,0 +1,47 @@
+from pathlib import Path
+
+import pytest
+
+from fake_predictor import FakePredictor, eye_picture, eye_truth
+from finished_run import FRAMES, make_run
+from ocusam.core.errors import InputError
+from ocusam.workflows.eye import EyeRecording, track_eye
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory: pytest.TempPathFactory) -> EyeRecording:
+    return EyeRecording.load(make_run(tmp_path_factory.mktemp("ways") / "run"))
+
+
+def test_a_recording_is_read_back(recording: EyeRecording) -> None:
+    assert recording.num_frames == FRAMES and not recording.truncated and recording.fps > 0
+    assert recording.signals.height == 3 * FRAMES and recording.quality.height == 3
+    assert recording.masklets is not None and recording.masklets.mask(0, "pupil", 1)[55, 220]
+
+
+def test_a_run_of_an_earlier_version_has_fewer_tables(recording: EyeRecording, tmp_path: Path) -> None:
+    assert recording.folder is not None
+    for name in ("run.json", "signals.csv", "blinks.csv", "quality.csv"):
+        (tmp_path / name).write_bytes((recording.folder / name).read_bytes())
+    old = EyeRecording.load(tmp_path)
+    assert old.events.is_empty() and old.signals.equals(recording.signals) and old.masklets is None
+
+
+def test_the_ways_out(recording: EyeRecording, tmp_path: Path) -> None:
+    assert len(recording.to_bids(tmp_path / "b", subject="1", task="t", eyes=["left", "-"], run=2)) == 4
+    assert recording.to_pupil_core(tmp_path).name == "pupil_positions.csv"
+    assert (tmp_path / "p" / "blinks.parquet") in recording.to_parquet(tmp_path / "p")
+    with pytest.raises(InputError, match="no table 'sinals'"):
+        recording.to_pandas("sinals")
+
+
+def test_a_recording_in_memory_says_what_to_do() -> None:
+    recording = track_eye([eye_picture(p) for p in eye_truth(3)], "pupil:60,55", model=FakePredictor())
+    with pytest.raises(InputError, match="out=FOLDER"):
+        recording.to_bids("x", subject="1", task="t", eyes=["left"])
+
+
+def test_a_run_of_another_sort_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text('{"status": "finished", "input": {"size_hw": [1, 2]}}')
+    with pytest.raises(InputError, match=r"no run of `ocusam eye`|has no signals\.csv"):
+        EyeRecording.load(tmp_path)
