@@ -163,7 +163,12 @@ def test_ctrl_c_leaves_a_truthful_summary(tmp_path: Path) -> None:
         threading.Timer(2.0, signal.pthread_kill, (main, signal.SIGINT)).start()
 
     started = time.monotonic()
-    result = run_batch(items, tmp_path / "out", BatchOptions(Mortal(), settings=PLAIN), Watcher(done=done))
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # pytest-xdist's workers ignore Ctrl-C
+    try:
+        options = BatchOptions(Mortal(), settings=PLAIN)
+        result = run_batch(items, tmp_path / "out", options, Watcher(done=done))
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert result.interrupted and time.monotonic() - started < 100
     assert states(result, tmp_path) == ["finished", "interrupted", "not run"], result.summary[
         "message"
