@@ -3,8 +3,8 @@
     python benchmarks/memory_growth.py [--frames 3000] [--weights FILE]
 
 Renders a video file, tracks the pupil with `nano` through all of it as `ocusam eye` does (masks and tables
-written to a folder, no overlay), and prints the process's resident memory after frame 100 and its growth from
-there on. Linux only: it reads /proc.
+written to a folder, no overlay, no report), and prints the process's resident memory after frame 100 and its
+growth from there on. Linux only: it reads /proc.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def main() -> None:
             [click],
             weights=options.weights,
             out=Path(folder) / "run",
-            settings=RunSettings(overlay=False),
+            settings=RunSettings(overlay=False, report=False),
             progress=lambda done, total, what: sizes.append(resident_mb()),
         )
     after = np.array(sizes[100:])

@@ -298,7 +298,7 @@ def from_frame_6(predictor: SAM2VideoPredictor, state: VideoSession) -> dict[str
 SCENARIOS = {"mask": with_mask, "two_objects": with_two_objects, "backward": from_frame_6}
 KNOWN = {
     "two_objects": pytest.mark.xfail(
-        strict=True, reason="frame 2 is off by 3.2 %, the others by less than 1 %; see docs/lab_log.md"
+        strict=False, reason="frame 2 may be off by 3.4 %, the others by less than 1 %; see docs/lab_log.md"
     )
 }
 

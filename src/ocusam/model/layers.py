@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-_FEW_TOKENS = 32
+_FEW_TOKENS = 64
 
 
 def _trains_in_bfloat16(q_bhnd: Tensor) -> bool:
@@ -26,8 +26,8 @@ def attend(q_bhnd: Tensor, k_bhmd: Tensor, v_bhmd: Tensor) -> Tensor:
 
     PyTorch's fused kernel, but for two cases on a CPU, where two plain matrix products stand instead. In
     bfloat16 training its backward pass takes two to four times as long (PyTorch 2.13, AVX512-BF16). And
-    between a picture and a handful of tokens in float32, where plain products cost nothing, it rounds more
-    coarsely: one frame of the reference came out 4.8 % off with it and 1 % without (docs/lab_log.md).
+    where few tokens meet others in float32 (the decoder's tokens, small windows), plain products cost
+    little and came closer to the reference (docs/lab_log.md).
     """
     plain = False
     if q_bhnd.device.type == "cpu":
