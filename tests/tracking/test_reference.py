@@ -296,16 +296,11 @@ def from_frame_6(predictor: SAM2VideoPredictor, state: VideoSession) -> dict[str
 
 
 SCENARIOS = {"mask": with_mask, "two_objects": with_two_objects, "backward": from_frame_6}
-KNOWN = {
-    "two_objects": pytest.mark.xfail(
-        strict=False, reason="frame 2 is sensitive to rounding, see docs/lab_log.md: .7 % or 3.4 %"
-    )
-}
 
 
 @pytest.mark.slow
 @both
-@pytest.mark.parametrize("scenario", [pytest.param(name, marks=KNOWN.get(name, ())) for name in SCENARIOS])
+@pytest.mark.parametrize("scenario", SCENARIOS)
 def test_one_pass(open_clip: Any, stored: Stored, model: str, scenario: str) -> None:
     predictor, state = open_clip(model)
     arguments = SCENARIOS[scenario](predictor, state)
