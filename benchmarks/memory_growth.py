@@ -1,10 +1,10 @@
 """Does resident memory grow with the length of a video?
 
-    python benchmarks/memory_growth.py [--frames 3000] [--weights FILE]
+    python benchmarks/memory_growth.py [--frames 3000] [--weights FILE] [--report]
 
 Renders a video file, tracks the pupil with `nano` through all of it as `ocusam eye` does (masks and tables
-written to a folder, no overlay, no report), and prints the process's resident memory after frame 100 and its
-growth from there on. Linux only: it reads /proc.
+written to a folder, no overlay; the report only with --report), and prints the process's resident memory
+after frame 100 and its growth from there on. Linux only: it reads /proc.
 """
 
 from __future__ import annotations
@@ -50,6 +50,7 @@ def main() -> None:
     )
     parser.add_argument("--frames", type=int, default=3000)
     parser.add_argument("--weights", type=Path)
+    parser.add_argument("--report", action="store_true", help="write report.html at the end")
     options = parser.parse_args()
     sizes: list[float] = []
     with tempfile.TemporaryDirectory() as folder:
@@ -60,7 +61,7 @@ def main() -> None:
             [click],
             weights=options.weights,
             out=Path(folder) / "run",
-            settings=RunSettings(overlay=False, report=False),
+            settings=RunSettings(overlay=False, report=options.report),
             progress=lambda done, total, what: sizes.append(resident_mb()),
         )
     after = np.array(sizes[100:])

@@ -1,18 +1,17 @@
-"""A pupil's outline from the picture's own edge, starting from what the mask says.
+"""The outline of a pupil or an iris from the picture's own edge, starting from what the mask says.
 
-Purpose: the mask tells which thing is the pupil and roughly where it ends; the picture tells exactly where.
-`refine_rim` looks along normals of the mask's ellipse for the step between pupil and iris and fits the
+Purpose: the mask tells which thing is meant and roughly where it ends; the picture tells exactly where.
+`refine_rim` looks along normals of the mask's ellipse for the step between inside and outside and fits the
 ellipse to the places found.
 
 Notable choices: the step's direction (dark or bright pupil) and the grey levels on its two sides are taken
 from the picture itself, as medians over all normals, so nothing has to be set for a camera. A place counts
-only where both sides look
-like most others: a lid, lashes, the picture's border or a reflection lying on the rim look different and are
-left out (a reflection's near edge is a strong step of the right direction, but what lies behind it is too
-bright). The search narrows in three rounds, the later ones about the ellipse of the one before. Sub-pixel
-places come from a parabola through the gradient's peak. The scatter of the places about the ellipse, carried
-through the fit, gives the standard deviation of the centre. Where too few places agree, there is no answer
-and the mask's outline stands.
+only where both sides look like most others: a lid, lashes, the picture's border or a reflection lying on the
+rim look different and are left out (a reflection's near edge is a strong step of the right direction, but
+what lies behind it is too bright). The search narrows in three rounds, the later ones about the ellipse of
+the one before. Sub-pixel places come from a parabola through the gradient's peak. The scatter of the places
+about the ellipse, carried through the fit, gives the standard deviation of the centre. Where too few places
+agree, there is no answer and the mask's outline stands.
 
 The idea of looking along rays for the pupil's edge is that of Starburst (Li, Winfield and Parkhurst 2005, DOI
 10.1109/CVPR.2005.531); that the rays start at a mask's outline, not at a guessed centre, is why few go
@@ -64,7 +63,7 @@ class RimFit:
         rms_px: root mean square distance of these places from the ellipse.
         center_sd_px: standard deviation of the centre (mean of both directions) that this scatter means,
             neighbouring normals taken as dependent within the smoothing of the picture.
-        contrast: grey levels from the inner to the outer side (positive: a dark pupil).
+        contrast: grey levels from the inner to the outer side (positive: dark inside).
     """
 
     ellipse: Ellipse
@@ -78,7 +77,7 @@ class RimFit:
 def refine_rim(
     picture: NDArray[np.uint8], start: Ellipse, rim_points: FloatArray | None = None
 ) -> RimFit | None:
-    """Fit the pupil's ellipse to the picture's edge near `start`.
+    """Fit an ellipse to the picture's edge near `start`.
 
     Args:
         picture: (H, W) grey or (H, W, 3) RGB.
@@ -117,7 +116,7 @@ def refine_rim(
 
 
 class _Surroundings:
-    """The smoothed part of a picture around one pupil."""
+    """The smoothed part of a picture around one object."""
 
     def __init__(self, picture: NDArray[np.uint8], start: Ellipse, radius: float) -> None:
         self._sigma = min(max(0.8, 0.04 * radius), 3.0)

@@ -269,30 +269,18 @@ def conclude(
     if not log.frames:
         raise InputError("The video has no frame that could be tracked.")
     try:
-        return _conclude(job, work, files, seconds, steps_before, progress)
+        files.compact()
+        tracked = Tracked(
+            files.masklets(), files.table(), log.frames, log.truncated, seconds, log.steps - steps_before
+        )
+        work.finish(job, tracked, progress)
+        if job.folder is not None:
+            spent = float(job.folder.record.get("seconds", 0.0)) + tracked.seconds
+            job.folder.record.update(
+                frames=tracked.num_frames, truncated=tracked.truncated, seconds=round(spent, 2)
+            )
+            if log.corrections:
+                job.folder.record["corrections"] = log.corrections
+        return tracked
     except (OcusamError, KeyboardInterrupt) as error:
         raise with_how_to_go_on(error, files) from None
-
-
-def _conclude(
-    job: Job,
-    work: Work,
-    files: SessionFiles,
-    seconds: float,
-    steps_before: int,
-    progress: Progress | None,
-) -> Tracked:
-    log = files.log
-    files.compact()
-    tracked = Tracked(
-        files.masklets(), files.table(), log.frames, log.truncated, seconds, log.steps - steps_before
-    )
-    work.finish(job, tracked, progress)
-    if job.folder is not None:
-        spent = float(job.folder.record.get("seconds", 0.0)) + tracked.seconds
-        job.folder.record.update(
-            frames=tracked.num_frames, truncated=tracked.truncated, seconds=round(spent, 2)
-        )
-        if log.corrections:
-            job.folder.record["corrections"] = log.corrections
-    return tracked
