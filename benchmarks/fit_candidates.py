@@ -10,8 +10,8 @@ small ridge. The printed lines go into `candidate_features.py`.
 
 With --judge the second step: clips with seeds 2,500,000 and up are searched as `ocusam eye` does, and the
 probability by the picture and the agreement of the network are weighed, with the company of other frames and
-without; the printed lines go into `workflows/search.py`. With --rows the figures are kept in a file and read
-again.
+without; the printed lines go into `workflows/find/search.py`. With --rows the figures are kept in a file
+and read again.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from ocusam.eye.candidate_features import NAMES, describe
 from ocusam.eye.candidates import WORK_SIDE, ellipses_of, prepare
 from ocusam.synthetic.draw import draw_style
 from ocusam.synthetic.eye import iter_eye_frames, render_eye_clip
-from ocusam.workflows.judge import judge_of
-from ocusam.workflows.models import open_predictor
-from ocusam.workflows.search import Search
+from ocusam.workflows.find.judge import judge_of
+from ocusam.workflows.find.search import Search
+from ocusam.workflows.session.models import open_predictor
 
 FIRST_SEED = 2_000_000
 FIRST_JUDGED_SEED = 2_500_000

@@ -31,7 +31,7 @@ from ocusam.model.config import get_config
 from ocusam.tracking.video_predictor import SAM2VideoPredictor
 from ocusam.video.writer import VideoWriter
 from ocusam.workflows.eye import track_eye
-from ocusam.workflows.settings import RunSettings
+from ocusam.workflows.inputs.settings import RunSettings
 
 
 def resident_mb() -> float:

@@ -21,7 +21,7 @@ from ocusam.core.prompts import ObjectPrompt
 from ocusam.synthetic.eye import iter_eye_frames, lab_style
 from ocusam.video.writer import VideoWriter
 from ocusam.workflows.eye import track_eye
-from ocusam.workflows.settings import RunSettings
+from ocusam.workflows.inputs.settings import RunSettings
 
 
 def resident_mb() -> float:

@@ -22,8 +22,8 @@ from ocusam.core.masklet import ObjectFrame
 from ocusam.eye.signals import Measurement
 from ocusam.model.config import get_config
 from ocusam.workflows import evaluate
-from ocusam.workflows.annotations import read_annotations
 from ocusam.workflows.eye import measure_object
+from ocusam.workflows.scoring.annotations import read_annotations
 
 
 @contextmanager

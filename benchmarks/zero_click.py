@@ -39,12 +39,12 @@ from ocusam.synthetic.draw import draw_style
 from ocusam.synthetic.eye import EyeFrame, iter_eye_frames
 from ocusam.video.reader import open_video
 from ocusam.video.source import SequenceSource
-from ocusam.workflows.annotations import read_annotations
-from ocusam.workflows.find_eye import find_eye
-from ocusam.workflows.judge import Judge, judge_of
-from ocusam.workflows.models import open_predictor
-from ocusam.workflows.search import FoundEye
-from ocusam.workflows.views import plan_views
+from ocusam.workflows.find.find_eye import find_eye
+from ocusam.workflows.find.judge import Judge, judge_of
+from ocusam.workflows.find.search import FoundEye
+from ocusam.workflows.inputs.views import plan_views
+from ocusam.workflows.scoring.annotations import read_annotations
+from ocusam.workflows.session.models import open_predictor
 
 FIRST_SEED = 1_000_000
 OPEN = 0.5

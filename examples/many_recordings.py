@@ -14,8 +14,8 @@ import ocusam
 from ocusam.synthetic.eye import lab_style
 from ocusam.video.writer import VideoWriter
 from ocusam.workflows.batch import BatchOptions, run_batch
-from ocusam.workflows.recording_list import list_recordings
-from ocusam.workflows.settings import RunSettings
+from ocusam.workflows.inputs.recording_list import list_recordings
+from ocusam.workflows.inputs.settings import RunSettings
 
 
 def make_study(folder: Path, participants: int, num_frames: int) -> Path:

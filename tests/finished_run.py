@@ -7,7 +7,7 @@ import numpy as np
 from fake_predictor import FakePredictor, eye_picture, eye_truth
 from ocusam.video.source import SequenceSource
 from ocusam.workflows.eye import track_eye
-from ocusam.workflows.settings import RunSettings
+from ocusam.workflows.inputs.settings import RunSettings
 
 FRAMES, CLOSED = 40, range(20, 27)
 START_NS = 1_728_546_126_508_032_160  # a date, as Neon has it: more digits than a float holds

@@ -14,9 +14,9 @@ import torch
 
 from ocusam.tracking.video_predictor import SAM2VideoPredictor
 from ocusam.video.writer import VideoWriter
-from ocusam.workflows import atomic
 from ocusam.workflows.eye import track_eye
-from ocusam.workflows.settings import RunSettings
+from ocusam.workflows.inputs.settings import RunSettings
+from ocusam.workflows.session import atomic
 from tracking.conftest import draw_network
 
 # Two views; clicks in the middle, so that there is a backward pass; iris is clicked later than the pupil.

@@ -27,16 +27,16 @@ if TYPE_CHECKING:
     from ocusam.video.reader import open_video
     from ocusam.workflows.correct import Correction, CorrectSettings, correct
     from ocusam.workflows.eye import EyeRecording, track_eye
-    from ocusam.workflows.masklets import Masklets
-    from ocusam.workflows.settings import RunSettings
+    from ocusam.workflows.inputs.settings import RunSettings
+    from ocusam.workflows.session.masklets import Masklets
     from ocusam.workflows.track import track
 
 _WHERE = {
     "CorrectSettings": "ocusam.workflows.correct",
     "Correction": "ocusam.workflows.correct",
     "EyeRecording": "ocusam.workflows.eye",
-    "Masklets": "ocusam.workflows.masklets",
-    "RunSettings": "ocusam.workflows.settings",
+    "Masklets": "ocusam.workflows.session.masklets",
+    "RunSettings": "ocusam.workflows.inputs.settings",
     "SAM2": "ocusam.model.sam2",
     "SAM2AutomaticMaskGenerator": "ocusam.tracking.automatic_masks",
     "SAM2CameraPredictor": "ocusam.tracking.camera_predictor",

@@ -11,7 +11,7 @@ from ocusam.model.build import make_network
 from ocusam.model.config import miniature
 from ocusam.tracking.video_predictor import SAM2VideoPredictor
 from ocusam.workflows import camera
-from ocusam.workflows.models import OpenedModel
+from ocusam.workflows.session.models import OpenedModel
 
 runner = CliRunner()
 

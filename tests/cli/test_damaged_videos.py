@@ -15,8 +15,8 @@ from typer.testing import CliRunner
 
 from fake_predictor import FakePredictor, eye_picture, eye_truth
 from ocusam.cli.main import app
-from ocusam.workflows import job
-from ocusam.workflows.models import OpenedModel
+from ocusam.workflows.session import job
+from ocusam.workflows.session.models import OpenedModel
 
 WHOLE, TRUTH = 40, eye_truth(40)
 FORMATS = {

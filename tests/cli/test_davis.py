@@ -9,8 +9,8 @@ from typer.testing import CliRunner
 
 from ocusam.cli.main import app
 from ocusam.core.masklet import ObjectFrame, View
-from ocusam.workflows.davis_folders import write_video
-from ocusam.workflows.masklets import MaskletWriter
+from ocusam.workflows.scoring.davis_folders import write_video
+from ocusam.workflows.session.masklets import MaskletWriter
 
 runner = CliRunner()
 SIZE = (40, 40)

@@ -11,9 +11,10 @@ from typer.testing import CliRunner
 
 from fake_predictor import FakePredictor, eye_truth, write_eye_video
 from ocusam.cli.main import app
-from ocusam.workflows import correct, job
+from ocusam.workflows import correct
 from ocusam.workflows.correct import Correction, CorrectSettings
-from ocusam.workflows.models import OpenedModel
+from ocusam.workflows.session import job
+from ocusam.workflows.session.models import OpenedModel
 
 runner = CliRunner()
 

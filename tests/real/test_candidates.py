@@ -7,8 +7,8 @@ import pytest
 
 from ocusam.eye.candidates import find_candidates
 from ocusam.video.reader import open_video
-from ocusam.workflows.annotations import read_annotations
-from ocusam.workflows.views import plan_views
+from ocusam.workflows.inputs.views import plan_views
+from ocusam.workflows.scoring.annotations import read_annotations
 
 
 @pytest.mark.parametrize("name", ["d1", "d2", "d3", "d4"])

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from ocusam.video.reader import open_video
-from ocusam.workflows.annotations import Clip, read_annotations
 from ocusam.workflows.evaluate import true_clicks
-from ocusam.workflows.views import plan_views, split_prompts
+from ocusam.workflows.inputs.views import plan_views, split_prompts
+from ocusam.workflows.scoring.annotations import Clip, read_annotations
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from ocusam.video.reader import open_video
-from ocusam.workflows.views import plan_views
+from ocusam.workflows.inputs.views import plan_views
 
 
 def test_neon(shared_dir: Path) -> None:

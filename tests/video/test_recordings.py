@@ -10,7 +10,7 @@ from ocusam.video.reader import open_video
 from ocusam.video.recordings import JoinedSource, TimedSource, separate_videos
 from ocusam.video.source import EndOfVideo, SequenceSource
 from ocusam.video.writer import VideoWriter
-from ocusam.workflows.recording_list import list_recordings
+from ocusam.workflows.inputs.recording_list import list_recordings
 
 
 def write_video(path: Path, frames: int, first: int = 0) -> Path:

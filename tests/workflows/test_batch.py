@@ -18,8 +18,8 @@ from fake_predictor import FakeOutput, FakePredictor, eye_truth, write_eye_video
 from ocusam.core.errors import InputError, OcusamError
 from ocusam.workflows import batch, eye
 from ocusam.workflows.batch import BatchOptions, Watcher, run_batch
-from ocusam.workflows.recording_list import BatchItem, list_recordings
-from ocusam.workflows.settings import RunSettings
+from ocusam.workflows.inputs.recording_list import BatchItem, list_recordings
+from ocusam.workflows.inputs.settings import RunSettings
 
 PLAIN = RunSettings(overlay=False, report=False)
 

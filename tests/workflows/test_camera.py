@@ -18,7 +18,7 @@ from ocusam.tracking.video_predictor import SAM2VideoPredictor
 from ocusam.video.live import FileFeed
 from ocusam.video.source import Frame
 from ocusam.workflows.camera import CameraSettings, Latencies, run_camera
-from ocusam.workflows.masklets import Masklets
+from ocusam.workflows.session.masklets import Masklets
 
 
 @pytest.fixture(scope="module")

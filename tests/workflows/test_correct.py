@@ -19,10 +19,10 @@ from ocusam.core.errors import InputError, OutputError, PromptError
 from ocusam.tracking.video_predictor import SAM2VideoPredictor
 from ocusam.workflows.correct import Correction, CorrectSettings, correct
 from ocusam.workflows.eye import track_eye
-from ocusam.workflows.masklets import Masklets, encode
-from ocusam.workflows.prompt_pack import read_json
-from ocusam.workflows.resume import SessionLog
-from ocusam.workflows.settings import RunSettings
+from ocusam.workflows.inputs.prompt_pack import read_json
+from ocusam.workflows.inputs.settings import RunSettings
+from ocusam.workflows.session.masklets import Masklets, encode
+from ocusam.workflows.session.resume import SessionLog
 
 NUM_FRAMES, START = 44, 20
 PROMPTS = {"pupil": (14.0, 20.0), "iris": (70.0, 22.0)}
@@ -166,7 +166,7 @@ def test_corrections_on_corrections(base: tuple[Path, Path], run: Path, network:
 def test_a_correction_ends_where_masks_meet(
     base: tuple[Path, Path], run: Path, network: SAM2VideoPredictor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ocusam.workflows.going.MEETING_FRAMES", 3)
+    monkeypatch.setattr("ocusam.workflows.session.going.MEETING_FRAMES", 3)
     before = stored(run)
     # A click that says what was known: masks hardly move, so that they meet at once.
     done = fix(run, "pupil:60,25@30", network, base[0], stop_iou=0.01)

@@ -10,8 +10,8 @@ import pytest
 from ocusam.core.errors import InputError, OutputError
 from ocusam.core.masklet import ObjectFrame, View
 from ocusam.workflows.davis import export_masklets, names_of_pictures, open_run, score_folders
-from ocusam.workflows.davis_folders import Layout, Mask, find_videos, write_video
-from ocusam.workflows.masklets import Masklets, MaskletWriter
+from ocusam.workflows.scoring.davis_folders import Layout, Mask, find_videos, write_video
+from ocusam.workflows.session.masklets import Masklets, MaskletWriter
 
 SIZE = (40, 40)
 LAYOUTS = pytest.mark.parametrize("layout", ["palette", "objects"])

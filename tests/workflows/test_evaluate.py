@@ -5,8 +5,8 @@ import pytest
 
 from fake_predictor import FakePredictor, eye_truth, write_eye_video
 from ocusam.core.errors import InputError
-from ocusam.workflows.annotations import read_annotations
 from ocusam.workflows.evaluate import evaluate, write_json
+from ocusam.workflows.scoring.annotations import read_annotations
 
 CLOSED = range(20, 30)
 TRUTH = eye_truth(60, CLOSED)

@@ -11,7 +11,7 @@ from ocusam.core.errors import OcusamError, OutputError, PromptError
 from ocusam.core.geometry import Ellipse
 from ocusam.eye.signals import COLUMNS
 from ocusam.workflows.eye import track_eye
-from ocusam.workflows.settings import RunSettings
+from ocusam.workflows.inputs.settings import RunSettings
 from ocusam.workflows.track import track
 
 CLOSED = range(20, 30)  # 200 ms at 50 frames per second

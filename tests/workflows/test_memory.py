@@ -9,7 +9,7 @@ from fake_predictor import FakePredictor, eye_picture
 from ocusam.core.geometry import Ellipse
 from ocusam.video.source import SequenceSource
 from ocusam.workflows.eye import track_eye
-from ocusam.workflows.settings import RunSettings
+from ocusam.workflows.inputs.settings import RunSettings
 
 
 class DrawnWhenAsked:

@@ -17,12 +17,12 @@ from ocusam.model.build import make_network
 from ocusam.model.config import get_config
 from ocusam.tracking.video_predictor import SAM2VideoPredictor
 from ocusam.video.reader import open_video
-from ocusam.workflows import job
 from ocusam.workflows.eye import track_eye
-from ocusam.workflows.follow import follow
-from ocusam.workflows.models import OpenedModel
-from ocusam.workflows.prompt_pack import read_json, reference_picture
-from ocusam.workflows.views import plan_views
+from ocusam.workflows.inputs.prompt_pack import read_json, reference_picture
+from ocusam.workflows.inputs.views import plan_views
+from ocusam.workflows.session import job
+from ocusam.workflows.session.follow import follow
+from ocusam.workflows.session.models import OpenedModel
 
 FRAMES = np.stack([eye_picture(p) for p in eye_truth(6)])  # 120 x 160
 REFERENCE = eye_picture(eye_truth(30)[-1])

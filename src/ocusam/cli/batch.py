@@ -70,8 +70,8 @@ def batch(
     Prompts, clicks and views given here hold for recordings that have none of their own. Ends with exit code
     1 when a recording failed."""
     from ocusam.workflows.batch import BatchOptions, run_batch
-    from ocusam.workflows.recording_list import BatchItem, list_recordings
-    from ocusam.workflows.settings import RunSettings
+    from ocusam.workflows.inputs.recording_list import BatchItem, list_recordings
+    from ocusam.workflows.inputs.settings import RunSettings
 
     options.read_points(point)  # a misspelt click is told at once, not once per recording
     common = BatchItem("", source, out, "", prompts, tuple(point or ()), reference, reference_prompts, views)

@@ -52,7 +52,7 @@ def correct(
     Frame numbers count from 0. Without points a correction that was broken off is finished."""
     from ocusam.workflows.correct import CorrectSettings
     from ocusam.workflows.correct import correct as run
-    from ocusam.workflows.meeting import STOP_IOU
+    from ocusam.workflows.session.meeting import STOP_IOU
 
     pack = options.read_pack(point, prompts)
     settings = CorrectSettings(direction, first, last, None if to_the_end else STOP_IOU)

@@ -13,9 +13,9 @@ from ocusam.cli.davis import davis_score
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from ocusam.workflows.annotations import Clip
     from ocusam.workflows.evaluate import ClipResult
-    from ocusam.workflows.follow import Progress
+    from ocusam.workflows.scoring.annotations import Clip
+    from ocusam.workflows.session.follow import Progress
 
 EXAMPLE = (
     "Example: ocusam evaluate ../shared/data/annotations.json --weights nano.safetensors --pictures pictures"
@@ -72,7 +72,7 @@ def evaluate(
         return
     from ocusam.workflows.evaluate import evaluate as run
     from ocusam.workflows.evaluate import write_json
-    from ocusam.workflows.settings import RunSettings
+    from ocusam.workflows.inputs.settings import RunSettings
 
     wanted = [name.strip() for name in clips.split(",")] if clips else None
     names = tuple(name.strip() for name in objects.split(","))

@@ -12,7 +12,7 @@ from ocusam.cli import console
 from ocusam.core.errors import InputError
 
 if TYPE_CHECKING:
-    from ocusam.workflows.finished_run import FinishedRun
+    from ocusam.workflows.results.finished_run import FinishedRun
 
 EXAMPLE = "Example: ocusam export results --format bids -o study --subject 01 --task reading --eyes left"
 
@@ -71,9 +71,9 @@ def export(
     ] = False,
 ) -> None:
     """Write the results of a run for other tools: BIDS, Pupil Core, Parquet, masks as PNG, COCO or NPZ."""
-    from ocusam.workflows.export_bids import BidsLabels, write_bids
-    from ocusam.workflows.export_tables import write_parquet, write_pupil_positions
-    from ocusam.workflows.finished_run import open_run
+    from ocusam.workflows.results.export_bids import BidsLabels, write_bids
+    from ocusam.workflows.results.export_tables import write_parquet, write_pupil_positions
+    from ocusam.workflows.results.finished_run import open_run
 
     finished = open_run(run)
     named = None if eyes is None else [eye.strip() for eye in eyes.split(",")]
@@ -93,7 +93,7 @@ def export(
 
 
 def _masks(run: FinishedRun, format: Format, out: Path) -> str:
-    from ocusam.workflows.export_masks import write_coco, write_npz, write_png
+    from ocusam.workflows.results.export_masks import write_coco, write_npz, write_png
 
     with console.bar() as progress:
         if format is Format.PNG:

@@ -35,7 +35,7 @@ def eye(
     which frame to click.
     """
     from ocusam.workflows.eye import track_eye
-    from ocusam.workflows.settings import RunSettings
+    from ocusam.workflows.inputs.settings import RunSettings
 
     pack = options.read_pack(point, prompts, reference, reference_prompts, video)
     settings = RunSettings(

@@ -30,7 +30,7 @@ def fetch(
     name: Annotated[str, typer.Argument(help="Name of a published network.", show_default=False)],
 ) -> None:
     """Fetch published weights and compare their SHA-256 with what the hub announces."""
-    from ocusam.workflows.weights_on_hand import fetch_model
+    from ocusam.workflows.inputs.weights_on_hand import fetch_model
 
     found = fetch_model(name)
     state = "verified" if found.verified else "not verified: the hub announces no SHA-256"
@@ -48,7 +48,7 @@ def _show(*, verify: bool) -> None:
     from rich.table import Table
 
     from ocusam.core.errors import WeightsError
-    from ocusam.workflows.weights_on_hand import list_models
+    from ocusam.workflows.inputs.weights_on_hand import list_models
 
     table = Table("model", "input px", "weights")
     damaged = []

@@ -115,6 +115,6 @@ def read_pack(
         OcusamError: a file or a point that cannot be read; a reference picture without its prompts, or the
             other way round.
     """
-    from ocusam.workflows.prompt_tables import collect_prompts
+    from ocusam.workflows.inputs.prompt_tables import collect_prompts
 
     return collect_prompts(points or (), prompts, reference, reference_prompts, video)

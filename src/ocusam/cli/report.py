@@ -21,7 +21,7 @@ def report(
     ] = None,
 ) -> None:
     """Make report.html of a finished run again, with events.csv, quality.csv and doubtful.csv."""
-    from ocusam.workflows.report import remake
+    from ocusam.workflows.results.report import remake
 
     with console.bar() as progress:
         path = remake(folder, video=video, progress=progress)

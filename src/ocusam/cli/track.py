@@ -24,7 +24,7 @@ def track(
     snapshots: options.SnapshotFrames = 64,
 ) -> None:
     """Masks of any objects through any video: masklets/ (COCO RLE in Parquet) and overlay.mp4."""
-    from ocusam.workflows.settings import RunSettings
+    from ocusam.workflows.inputs.settings import RunSettings
     from ocusam.workflows.track import track as run
 
     pack = options.read_pack(point, prompts, reference, reference_prompts, video)

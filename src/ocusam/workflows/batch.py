@@ -42,10 +42,10 @@ from ocusam.workflows.batch_summary import (
     run_status,
     write_summary,
 )
-from ocusam.workflows.prompt_tables import collect_prompts
-from ocusam.workflows.recording_list import BatchItem
-from ocusam.workflows.run_folder import RUN_FILES
-from ocusam.workflows.settings import RunSettings
+from ocusam.workflows.inputs.prompt_tables import collect_prompts
+from ocusam.workflows.inputs.recording_list import BatchItem
+from ocusam.workflows.inputs.settings import RunSettings
+from ocusam.workflows.session.run_folder import RUN_FILES
 
 ERROR_FILE = "error.txt"
 _REPORT_EVERY_S = 0.5

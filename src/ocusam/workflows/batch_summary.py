@@ -15,7 +15,7 @@ import polars as pl
 
 from ocusam.core.errors import OutputError
 from ocusam.eye.signals import TRACKED
-from ocusam.workflows.recording_list import BatchItem
+from ocusam.workflows.inputs.recording_list import BatchItem
 
 FINISHED, FAILED, INTERRUPTED, NOT_RUN = "finished", "failed", "interrupted", "not run"
 SUMMARY = "summary.csv"

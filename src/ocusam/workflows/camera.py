@@ -38,13 +38,13 @@ from ocusam.tracking.outputs import FrameOutput
 from ocusam.video.live import Feed, Grabbed, Grabber, open_feed
 from ocusam.video.source import Frame
 from ocusam.workflows.eye import measure_object
-from ocusam.workflows.follow import Progress, enter_prompt
+from ocusam.workflows.inputs.settings import PromptsLike, as_prompts
 from ocusam.workflows.live_window import LiveWindow, why_no_window
-from ocusam.workflows.models import OpenedModel, open_predictor
-from ocusam.workflows.outputs import objects_of
-from ocusam.workflows.recording import Recording
-from ocusam.workflows.run_folder import check_free, describe_input
-from ocusam.workflows.settings import PromptsLike, as_prompts
+from ocusam.workflows.results.recording import Recording
+from ocusam.workflows.session.follow import Progress, enter_prompt
+from ocusam.workflows.session.models import OpenedModel, open_predictor
+from ocusam.workflows.session.outputs import objects_of
+from ocusam.workflows.session.run_folder import check_free, describe_input
 
 _TICKS_PER_MS = 10
 

@@ -31,19 +31,19 @@ from ocusam.tracking.session import VideoSession
 from ocusam.tracking.snapshot import put
 from ocusam.video.reader import open_video
 from ocusam.workflows.eye import EyeWork
-from ocusam.workflows.follow import Progress, Tracker
-from ocusam.workflows.going import go_on
-from ocusam.workflows.job import Job, Tracked, Work, conclude, input_record, open_session
-from ocusam.workflows.meeting import STOP_IOU
-from ocusam.workflows.models import open_predictor
-from ocusam.workflows.passes import Pass
-from ocusam.workflows.prompt_pack import FILE_NAME, prompt_to_json, read_json, write_json
-from ocusam.workflows.prompt_tables import as_pack
-from ocusam.workflows.recreate import Recreation
-from ocusam.workflows.resume import SessionLog, check_same, read_record
-from ocusam.workflows.run_folder import RunFolder, now
-from ocusam.workflows.session_files import Cadence, SessionFiles
-from ocusam.workflows.settings import PromptsLike, RunSettings
+from ocusam.workflows.inputs.prompt_pack import FILE_NAME, prompt_to_json, read_json, write_json
+from ocusam.workflows.inputs.prompt_tables import as_pack
+from ocusam.workflows.inputs.settings import PromptsLike, RunSettings
+from ocusam.workflows.session.follow import Progress, Tracker
+from ocusam.workflows.session.going import go_on
+from ocusam.workflows.session.job import Job, Tracked, Work, conclude, input_record, open_session
+from ocusam.workflows.session.meeting import STOP_IOU
+from ocusam.workflows.session.models import open_predictor
+from ocusam.workflows.session.passes import Pass
+from ocusam.workflows.session.recreate import Recreation
+from ocusam.workflows.session.resume import SessionLog, check_same, read_record
+from ocusam.workflows.session.run_folder import RunFolder, now
+from ocusam.workflows.session.session_files import Cadence, SessionFiles
 from ocusam.workflows.track import TrackWork
 
 DIRECTIONS = ("forward", "backward", "both")

@@ -24,10 +24,10 @@ from numpy.typing import NDArray
 
 from ocusam.core.errors import InputError, OutputError
 from ocusam.video.source import PictureFolder
-from ocusam.workflows.davis_folders import LAYOUTS, Layout, VideoFolder, find_videos, write_video
-from ocusam.workflows.davis_scores import ObjectScore, VideoScorer
-from ocusam.workflows.follow import Progress
-from ocusam.workflows.masklets import Masklets
+from ocusam.workflows.scoring.davis_folders import LAYOUTS, Layout, VideoFolder, find_videos, write_video
+from ocusam.workflows.scoring.davis_scores import ObjectScore, VideoScorer
+from ocusam.workflows.session.follow import Progress
+from ocusam.workflows.session.masklets import Masklets
 
 
 @dataclass(frozen=True)

@@ -27,9 +27,9 @@ from ocusam.eye.signals import TRACKED
 from ocusam.synthetic.eye import EyeFrame, iter_eye_frames, lab_style
 from ocusam.video.writer import VideoWriter
 from ocusam.workflows.eye import EyeRecording, track_eye
-from ocusam.workflows.follow import Progress
-from ocusam.workflows.models import open_predictor
-from ocusam.workflows.run_folder import RUN_FILES, check_free
+from ocusam.workflows.session.follow import Progress
+from ocusam.workflows.session.models import open_predictor
+from ocusam.workflows.session.run_folder import RUN_FILES, check_free
 
 SIZE = (360, 480)
 FPS = 60.0

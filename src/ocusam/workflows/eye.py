@@ -12,17 +12,17 @@ from ocusam.core.masklet import ObjectFrame
 from ocusam.core.prompts import PromptPack
 from ocusam.eye.signals import KNOWN_OBJECTS, KNOWN_PATTERN, Measurement, SignalTable, measure
 from ocusam.report.html import ReportTables
-from ocusam.workflows.eye_tables import make_tables, named
-from ocusam.workflows.follow import Progress
-from ocusam.workflows.job import Job, Kind, Tracked, prepare, run
-from ocusam.workflows.masklets import Masklets
-from ocusam.workflows.no_click import settings_of_run, start_without_click
-from ocusam.workflows.prompt_tables import as_pack
-from ocusam.workflows.report import finish_report
-from ocusam.workflows.resume import holds_run
-from ocusam.workflows.settings import PromptsLike, RunSettings
+from ocusam.workflows.find.no_click import settings_of_run, start_without_click
+from ocusam.workflows.inputs.prompt_tables import as_pack
+from ocusam.workflows.inputs.settings import PromptsLike, RunSettings
+from ocusam.workflows.results.eye_tables import make_tables, named
+from ocusam.workflows.results.report import finish_report
+from ocusam.workflows.results.ways_out import WaysOut
+from ocusam.workflows.session.follow import Progress
+from ocusam.workflows.session.job import Job, Kind, Tracked, prepare, run
+from ocusam.workflows.session.masklets import Masklets
+from ocusam.workflows.session.resume import holds_run
 from ocusam.workflows.track import finish_overlay
-from ocusam.workflows.ways_out import WaysOut
 
 KIND = Kind("eye", KNOWN_OBJECTS, KNOWN_PATTERN)
 

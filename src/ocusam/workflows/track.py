@@ -9,12 +9,12 @@ import polars as pl
 
 from ocusam.core.masklet import ObjectFrame
 from ocusam.core.prompts import PromptPack
-from ocusam.workflows.follow import Progress
-from ocusam.workflows.job import Job, Kind, Tracked, prepare, run
-from ocusam.workflows.masklets import Masklets
-from ocusam.workflows.overlay_video import write_overlay
-from ocusam.workflows.prompt_tables import as_pack
-from ocusam.workflows.settings import PromptsLike, RunSettings
+from ocusam.workflows.inputs.prompt_tables import as_pack
+from ocusam.workflows.inputs.settings import PromptsLike, RunSettings
+from ocusam.workflows.results.overlay_video import write_overlay
+from ocusam.workflows.session.follow import Progress
+from ocusam.workflows.session.job import Job, Kind, Tracked, prepare, run
+from ocusam.workflows.session.masklets import Masklets
 
 KIND = Kind("track")
 

@@ -1,0 +1,1 @@
+"""Eyes that nobody clicked: the search for their parts, and looking again for a lost track."""

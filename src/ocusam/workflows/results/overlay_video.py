@@ -1,0 +1,90 @@
+"""`overlay.mp4`: the video once more, with masks, ellipses and states drawn on it.
+
+Purpose: a second pass in order of time after tracking (which may have gone backward), when all states are
+known.
+
+Notable choices: frames are decoded again one at a time and masks read from their chunks, so memory stays
+constant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from ocusam.eye.signals import TRACKED, ellipse_of
+from ocusam.report.overlay import Drawn, draw, overlay_size
+from ocusam.video.source import NOMINAL_FPS, VideoSource
+from ocusam.video.writer import VideoWriter
+from ocusam.workflows.session.follow import Progress
+from ocusam.workflows.session.masklets import Masklets
+
+
+def write_overlay(
+    path: Path,
+    source: VideoSource,
+    masklets: Masklets | None,
+    signals: pl.DataFrame | None,
+    *,
+    num_frames: int,
+    progress: Progress | None = None,
+) -> None:
+    """Draw every tracked frame.
+
+    Args:
+        path: the file to make.
+        source: the video, read from its first frame.
+        masklets: the masks, or None.
+        signals: table of `eye.blink.classify`, or None (any object: masks only).
+        num_frames: frames to draw.
+        progress: called after every frame.
+    """
+    rows = _by_frame(signals) if signals is not None else iter(())
+    pending = next(rows, None)
+    with VideoWriter(path, source.fps or NOMINAL_FPS, overlay_size(source.size)) as writer:
+        for frame in source.iterate():
+            if frame.frame_idx >= num_frames:
+                break
+            here: list[dict[str, Any]] = []
+            if pending is not None and pending[0] == frame.frame_idx:
+                here, pending = pending[1], next(rows, None)
+            drawn = drawn_objects(masklets, frame.frame_idx, here)
+            title = f"frame {frame.frame_idx}  {frame.timestamp_ns / 1e9:.3f} s"
+            writer.write(draw(frame.image, drawn, title=title), frame.timestamp_ns)
+            if progress is not None:
+                progress(frame.frame_idx + 1, num_frames, "drawing")
+
+
+def drawn_objects(masklets: Masklets | None, frame_idx: int, rows: list[dict[str, Any]]) -> list[Drawn]:
+    """What to draw on one frame: masks of all objects, and what their rows say of them. Large objects
+    first."""
+    masks = masklets.masks(frame_idx) if masklets is not None else {}
+    by_key = {(int(row["view"]), str(row["object"])): row for row in rows}
+    order = {"sclera": 0, "iris": 1, "pupil": 2}
+    keys = sorted(masks.keys() | by_key.keys(), key=lambda key: (order.get(key[1], 3), key))
+    several = len({view for view, _ in keys}) > 1
+    out = []
+    for view, name in keys:
+        row = by_key.get((view, name))
+        state = str(row["state"]) if row is not None else ""
+        mask = masks.get((view, name))
+        # In a blink no pupil values are given; a mask that is nevertheless there is not drawn as one.
+        shown = mask if row is None or state == TRACKED else None
+        label = f"view {view}: {state}" if several and row is not None else state
+        out.append(Drawn(name, shown, ellipse_of(row) if row is not None else None, label))
+    return out
+
+
+def _by_frame(signals: pl.DataFrame) -> Iterator[tuple[int, list[dict[str, Any]]]]:
+    """(frame_idx, its rows) in order of time."""
+    rows: list[dict[str, Any]] = []
+    for row in signals.sort("frame_idx").iter_rows(named=True):
+        if rows and rows[0]["frame_idx"] != row["frame_idx"]:
+            yield int(rows[0]["frame_idx"]), rows
+            rows = []
+        rows.append(row)
+    if rows:
+        yield int(rows[0]["frame_idx"]), rows

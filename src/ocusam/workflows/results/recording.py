@@ -1,0 +1,106 @@
+"""What a live run leaves on disk: the folder of `ocusam eye`, written while frames come.
+
+Purpose: masks, signals and the overlay of a stream that cannot be read a second time.
+
+Notable choices: the overlay is drawn at once, so it says tracked or lost; blinks are known only at the end
+and stand in `signals.csv` and `blinks.csv`. Overlay frames follow the stream's own times.
+
+What it does not know: the pictures themselves; record the camera with its own program where they are needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ocusam.core.errors import OutputError
+from ocusam.core.masklet import ObjectFrame
+from ocusam.eye.blink import classify
+from ocusam.eye.quality import quality
+from ocusam.eye.signals import Measurement, SignalTable
+from ocusam.report.overlay import overlay_size
+from ocusam.video.source import NOMINAL_FPS
+from ocusam.video.writer import VideoWriter
+from ocusam.workflows.session.masklets import MaskletWriter
+from ocusam.workflows.session.run_folder import RunFolder
+
+
+class Recording:
+    """Context manager of one live run's folder.
+
+    Args:
+        path: the folder.
+        record: what `run.json` says.
+        size: (height, width) of the pictures.
+        fps: frame rate of the overlay's header.
+        overlay: write `overlay.mp4`.
+
+    Raises:
+        OutputError: the folder holds another run, or cannot be written.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        record: dict[str, Any],
+        size: tuple[int, int],
+        *,
+        fps: float | None = None,
+        overlay: bool = True,
+    ) -> None:
+        self._folder = RunFolder(path, record)
+        self._size, self._fps, self._overlay = size, fps or NOMINAL_FPS, overlay
+        self._signals = SignalTable()
+        self._masks: MaskletWriter | None = None
+        self._video: VideoWriter | None = None
+
+    def __enter__(self) -> Recording:
+        self._folder.__enter__()
+        self._masks = MaskletWriter(self._folder.file("masklets"), self._size)
+        if self._overlay:
+            self._video = VideoWriter(self._folder.file("overlay.mp4"), self._fps, overlay_size(self._size))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is not None and self._video is not None:
+            self._video.abort()
+        if kind is not None and self._masks is not None and self._folder.computed:
+            with suppress(OutputError):  # what ended the run is what is to be told
+                self._masks.flush()
+        self._folder.__exit__(kind, error, trace)
+
+    def add(
+        self,
+        objects: Sequence[ObjectFrame],
+        measured: Sequence[Measurement],
+        picture: NDArray[np.uint8] | None,
+        timestamp_ns: int,
+    ) -> None:
+        """Append one frame: its objects, what was measured of each, and the picture with both drawn."""
+        assert self._masks is not None, "use the recording as a context manager"
+        self._masks.add(list(objects))
+        self._folder.computed = True
+        for item, measurement in zip(objects, measured, strict=True):
+            self._signals.add(item.frame_idx, item.timestamp_ns, item.view.index, item.name, measurement)
+        if self._video is not None and picture is not None:
+            self._video.write(picture, timestamp_ns)
+
+    def finish(self, **facts: Any) -> None:
+        """Write the tables and the rest; `facts` go to `run.json`."""
+        assert self._masks is not None
+        self._masks.flush()
+        signals, blinks = classify(self._signals.table())
+        for name, table in (("signals", signals), ("blinks", blinks), ("quality", quality(signals))):
+            self._folder.write_table(f"{name}.csv", table)
+        if self._video is not None:
+            self._video.close()
+            self._video = None
+        self._folder.record.update(facts)

@@ -1,0 +1,182 @@
+"""`report.html` of a run: at its end, and again from its folder (`ocusam report`).
+
+Purpose: choose the moments worth a picture, draw them, and write the page.
+
+Notable choices: pictures are of equal steps of time, of the middle of blinks and of the most doubtful frames,
+at most `MOST` in all; they are decoded in order of time, one at a time. A page without its video has
+everything but the pictures.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import polars as pl
+
+from ocusam.core.errors import InputError, OcusamError
+from ocusam.report.html import ReportTables, Thumbnail, render
+from ocusam.report.overlay import Picture, draw
+from ocusam.video.reader import open_video
+from ocusam.video.source import VideoSource
+from ocusam.workflows.results.eye_tables import named, read_tables
+from ocusam.workflows.results.overlay_video import drawn_objects
+from ocusam.workflows.session.atomic import write_bytes
+from ocusam.workflows.session.follow import Progress
+from ocusam.workflows.session.masklets import Masklets
+from ocusam.workflows.session.run_folder import RunFolder
+
+MOST = 120
+STEPS, BLINKS, DOUBTS = 24, 40, 50
+MIN_WIDTH = 320
+"""Least width of a picture when it is drawn, px."""
+LONGEST = 480
+"""Longest side of a stored picture, px."""
+
+
+def write_report(
+    path: Path,
+    tables: ReportTables,
+    record: dict[str, Any],
+    source: VideoSource | None,
+    masklets: Masklets | None = None,
+    *,
+    progress: Progress | None = None,
+) -> None:
+    """Write the page.
+
+    Args:
+        path: the file to make.
+        tables: of the recording.
+        record: `run.json`.
+        source: the video, for pictures; None or unreadable: without.
+        masklets: the masks, for the overlay on the pictures.
+        progress: called after every picture.
+    """
+    pictures = thumbnails(source, tables, masklets, progress) if source is not None else []
+    write_bytes(path, render(tables, record, pictures).encode("utf-8"))
+
+
+def remake(folder: str | Path, *, video: str | Path | None = None, progress: Progress | None = None) -> Path:
+    """Make the page of a finished run again, with the tables events.csv, quality.csv and doubtful.csv.
+
+    Args:
+        folder: of `ocusam eye`.
+        video: where the video is now; None: where it was.
+        progress: called after every picture.
+
+    Returns:
+        Path of the page.
+
+    Raises:
+        InputError: no finished run there, or `video` cannot be read.
+    """
+    folder = Path(folder)
+    try:
+        record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(
+            f"{folder} holds no run (no run.json); give the folder that `ocusam eye` wrote."
+        ) from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{folder / 'run.json'} cannot be read ({error}).") from None
+    tables = read_tables(folder)
+    source = _reopen(video, record)
+    masklets = Masklets.from_folder(folder / "masklets") if (folder / "masklets").is_dir() else None
+    path = folder / "report.html"
+    try:
+        write_report(path, tables, record, source, masklets, progress=progress)
+        for name, table in named(tables).items():
+            if name in ("events.csv", "quality.csv", "doubtful.csv"):
+                text = table.write_csv(None, null_value="", float_precision=6)
+                write_bytes(folder / name, text.encode("utf-8"))
+    finally:
+        if source is not None:
+            source.close()
+    return path
+
+
+def _reopen(video: str | Path | None, record: dict[str, Any]) -> VideoSource | None:
+    """The run's video, or None where it is gone; one that was named must be there."""
+    if video is not None:
+        return open_video(video)
+    path = record.get("input", {}).get("path")
+    try:
+        source = open_video(path) if path else None
+    except OcusamError:
+        return None
+    size = record.get("input", {}).get("size_hw")
+    if source is not None and size is not None and list(source.size) != list(size):
+        source.close()
+        return None
+    return source
+
+
+def thumbnails(
+    source: VideoSource, tables: ReportTables, masklets: Masklets | None, progress: Progress | None = None
+) -> list[Thumbnail]:
+    """Pictures of key moments and doubtful frames with what was found drawn on them, in order of time."""
+    wanted = moments(tables)
+    rows = tables.signals.filter(pl.col("frame_idx").is_in(list(wanted)))
+    by_frame = {int(str(key[0])): part.to_dicts() for key, part in rows.group_by("frame_idx")}
+    out = []
+    for done, (frame_idx, (why, view)) in enumerate(sorted(wanted.items()), start=1):
+        try:
+            frame = source.read(frame_idx)
+        except OcusamError:
+            break  # the video is shorter than the tables; the page does without
+        drawn = drawn_objects(masklets, frame_idx, by_frame.get(frame_idx, []))
+        title = f"frame {frame_idx}  {frame.timestamp_ns / 1e9:.3f} s"
+        picture = _at_most(draw(frame.image, drawn, title=title, min_width=MIN_WIDTH))
+        out.append(Thumbnail(frame_idx, frame.timestamp_ns, picture, why, view))
+        if progress is not None:
+            progress(done, len(wanted), "pictures")
+    return out
+
+
+def _at_most(picture: Picture) -> Picture:
+    """A picture whose longer side is `LONGEST` px at most: there are many, and one page holds them all."""
+    factor = LONGEST / max(picture.shape[:2])
+    if factor >= 1:
+        return picture
+    size = (max(1, round(picture.shape[1] * factor)), max(1, round(picture.shape[0] * factor)))
+    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+
+
+def moments(tables: ReportTables) -> dict[int, tuple[str, int | None]]:
+    """frame_idx -> (why it is shown, view or None), at most `MOST`."""
+    frames = tables.signals["frame_idx"].unique().sort()
+    out: dict[int, tuple[str, int | None]] = {}
+    for row in tables.doubtful.head(DOUBTS).iter_rows(named=True):
+        out.setdefault(int(row["frame_idx"]), (f"doubtful {row['object']}: {row['reason']}", None))
+    for row in _spread(tables.blinks.to_dicts(), BLINKS):
+        middle = (int(row["onset_frame"]) + int(row["offset_frame"])) // 2
+        out.setdefault(middle, (f"{row.get('kind') or ''} blink".strip(), None))
+    for index in np.linspace(0, max(len(frames) - 1, 0), min(STEPS, len(frames))).round().astype(int):
+        out.setdefault(int(frames[int(index)]), ("", None))
+    return dict(list(out.items())[:MOST])
+
+
+def _spread(rows: Sequence[dict[str, Any]], most: int) -> list[dict[str, Any]]:
+    """At most `most` of the rows, evenly."""
+    if len(rows) <= most:
+        return list(rows)
+    return [rows[int(i)] for i in np.linspace(0, len(rows) - 1, most).round()]
+
+
+def finish_report(
+    folder: RunFolder,
+    tables: ReportTables,
+    source: VideoSource,
+    masklets: Masklets | None,
+    *,
+    record: dict[str, Any] | None = None,
+    progress: Progress | None = None,
+) -> None:
+    """Write the page of a run that is about to end; `record` are facts that its run.json will hold too."""
+    facts = {**folder.record, "status": "finished", **(record or {})}
+    write_report(folder.file("report.html"), tables, facts, source, masklets, progress=progress)

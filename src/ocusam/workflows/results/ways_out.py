@@ -1,0 +1,114 @@
+"""What a recording can be turned into, from Python: the methods `to_...` and `load` of `EyeRecording`.
+
+Notable choices: `signals`, `blinks` and the other tables are polars data frames already. What is written for
+others is made from the run's folder, so that a recording of last year exports like one of today.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import MISSING, fields
+from pathlib import Path
+from typing import Any, Self
+
+import polars as pl
+
+from ocusam.core.errors import InputError
+from ocusam.workflows.results.export_bids import BidsLabels, write_bids
+from ocusam.workflows.results.export_tables import (
+    to_pandas,
+    to_pymovements,
+    write_parquet,
+    write_pupil_positions,
+)
+from ocusam.workflows.results.finished_run import FinishedRun, open_run
+
+_ALWAYS = ("signals", "blinks", "quality")
+
+
+class WaysOut:
+    """Base of `EyeRecording`; a dataclass with the fields named here."""
+
+    signals: pl.DataFrame
+    blinks: pl.DataFrame
+    folder: Path | None
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Self:
+        """The recording that a finished run has left in its folder.
+
+        Raises:
+            InputError: no finished run of `ocusam eye` there.
+        """
+        run = open_run(folder)
+        frames, seconds = int(run.record.get("frames", 0)), float(run.record.get("seconds", 0.0))
+        kept = any((run.folder / "masklets").glob("chunk_*.parquet"))
+        known: dict[str, Any] = {
+            "masklets": run.masklets if kept else None,
+            "num_frames": frames,
+            "truncated": bool(run.record.get("truncated", False)),
+            "fps": frames * run.signals["view"].n_unique() / seconds if seconds > 0 else 0.0,
+            "folder": run.folder,
+            "found": run.record.get("found"),
+        }
+        values: dict[str, Any] = {}
+        for field in fields(cls):  # type: ignore[arg-type]
+            if field.name in known:
+                values[field.name] = known[field.name]
+            elif field.name in _ALWAYS or (run.folder / f"{field.name}.csv").is_file():
+                values[field.name] = run.table(field.name)
+            elif field.default is MISSING:
+                values[field.name] = pl.DataFrame()  # a table that the version of this run did not write
+        return cls(**values)
+
+    def to_pandas(self, table: str = "signals") -> Any:
+        """One of the tables as a pandas data frame: "signals", "blinks", "quality", "events".
+
+        Raises:
+            InputError: no such table; pandas is not installed.
+        """
+        found = getattr(self, table, None)
+        if not isinstance(found, pl.DataFrame):
+            raise InputError(
+                f"There is no table {table!r}: give signals, blinks, quality or another that is."
+            )
+        return to_pandas(found)
+
+    def to_pymovements(self, *, view: int = 0, name: str = "pupil") -> Any:
+        """One object's positions as a `pymovements.Gaze`, see `export_tables.to_pymovements`.
+
+        Raises:
+            InputError: no such object.
+        """
+        return to_pymovements(self.signals, self.blinks, view=view, name=name)
+
+    def to_parquet(self, out: str | Path) -> list[Path]:
+        """All tables as Parquet files in a folder.
+
+        Raises:
+            OcusamError: the recording was not written, or the folder cannot be.
+        """
+        return write_parquet(self._run(), out)
+
+    def to_pupil_core(self, out: str | Path, eyes: Sequence[str] | None = None) -> Path:
+        """`pupil_positions.csv` in a folder, see `export_tables.pupil_positions`.
+
+        Raises:
+            OcusamError: the recording was not written, `eyes` do not fit, or the folder cannot be written.
+        """
+        return write_pupil_positions(self._run(), out, eyes)
+
+    def to_bids(
+        self, root: str | Path, *, subject: str, task: str, eyes: Sequence[str], **labels: Any
+    ) -> list[Path]:
+        """Add the recording to a BIDS dataset; further labels as `export_bids.BidsLabels`.
+
+        Raises:
+            OcusamError: the recording was not written, labels do not fit, or the dataset cannot be written.
+        """
+        return write_bids(self._run(), root, BidsLabels(subject, task, list(eyes), **labels))
+
+    def _run(self) -> FinishedRun:
+        if self.folder is None:
+            raise InputError("This recording was not written to a folder: call track_eye(..., out=FOLDER).")
+        return open_run(self.folder)
