@@ -37,8 +37,8 @@ def main() -> None:
                 render_eye_clip(1_000 * round_ + seed, num_frames=frames, size=(given.size, given.size))
             rates.append(given.clips * frames / (time.perf_counter() - start))
         sys.stdout.write(
-            f"clips of {frames} frames at {given.size} px: {statistics.median(rates):.0f} frames/s (median of "
-            f"{given.rounds} rounds, {min(rates):.0f} to {max(rates):.0f})\n"
+            f"clips of {frames} frames at {given.size} px: {statistics.median(rates):.0f} frames/s (median "
+            f"of {given.rounds} rounds, {min(rates):.0f} to {max(rates):.0f})\n"
         )
 
 
