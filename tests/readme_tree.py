@@ -40,13 +40,21 @@ def files_of(folder: Path) -> list[Path]:
     return sorted(p for p in found if p.name != "__init__.py")
 
 
+def rows_of(folder: Path, depth: int) -> list[tuple[str, str]]:
+    """Lines of one package: itself, its files, then the packages inside it."""
+    inside = [folder / name for name in PACKAGES] if folder == PACKAGE else sorted(folder.iterdir())
+    name = "src/ocusam/" if folder == PACKAGE else f"{folder.name}/"
+    rows = [("  " * depth + name, sentence(folder / "__init__.py"))]
+    rows += [("  " * (depth + 1) + p.name, sentence(p)) for p in files_of(folder)]
+    for package in inside:
+        if (package / "__init__.py").exists():
+            rows += rows_of(package, depth + 1)
+    return rows
+
+
 def tree() -> str:
     """The whole tree as text, one line per file."""
-    rows = [("src/ocusam/", sentence(PACKAGE / "__init__.py"))]
-    rows += [(f"  {p.name}", sentence(p)) for p in files_of(PACKAGE)]
-    for name in PACKAGES:
-        rows.append((f"  {name}/", sentence(PACKAGE / name / "__init__.py")))
-        rows += [(f"    {p.name}", sentence(p)) for p in files_of(PACKAGE / name)]
+    rows = rows_of(PACKAGE, 0)
     width = max(len(left) for left, _ in rows) + 2
     return "\n".join(f"{left:<{width}}{right}" for left, right in rows)
 
