@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from ocusam.core.errors import WeightsError
+from ocusam.core.errors import ModelError, WeightsError
 from ocusam.model.sam2 import SAM2
 from ocusam.training.clips import BatchMaker, ClipConfig
 from ocusam.training.loop import TrainConfig, Trainer
@@ -139,3 +139,26 @@ def test_memories_are_chosen_by_the_trackers_rules() -> None:
     ]
     assert [int(p.item()) for p, _ in chosen.pointers] == [0, 4, 8, 7, 6, 5, 3, 2, 1]
     assert chosen.pointers[0][1] == pytest.approx(9 / 15) and chosen.pointers[2][1] == pytest.approx(1 / 15)
+
+
+def test_pictures_of_other_sizes_beside_clips(
+    tmp_path: Path, renderer: Renderer, tiny_pictures: ClipConfig
+) -> None:
+    clips = replace(tiny_pictures, frames=2)
+    size = 2 * tiny_pictures.size
+    larger = replace(tiny_pictures, size=size, grid=size // 2)
+    config = _config(clips, stage="clips", steps=8, alongside=((0.5, larger),))
+    trainer = _trainer(config, tmp_path / "mixed", renderer)
+    seen = [tuple(trainer._maker()[step].pictures_btss.shape[1:]) for step in range(8)]
+    assert set(seen) == {(2, clips.size, clips.size), (1, size, size)}
+    assert seen == [tuple(trainer._maker()[step].pictures_btss.shape[1:]) for step in range(8)]
+    before = {name: value.clone() for name, value in trainer.model.state_dict().items()}
+    trainer.run()
+    changed = [n for n, value in trainer.model.state_dict().items() if not torch.equal(value, before[n])]
+    assert trainer.step == 8 and any("memory_attention" in n for n in changed)
+
+
+def test_shares_alongside_are_checked(tmp_path: Path, renderer: Renderer, tiny_pictures: ClipConfig) -> None:
+    trainer = _trainer(_config(tiny_pictures, alongside=((1.5, tiny_pictures),)), tmp_path, renderer)
+    with pytest.raises(ModelError, match=r"together at most 1"):
+        trainer.run()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -31,3 +32,19 @@ def make_network(
     with torch.device(device):
         network = SAM2(get_config(config, **options))
     return network.to(dtype=dtype).eval()
+
+
+def at_size(network: SAM2, image_size: int) -> SAM2:
+    """Return the same network for another input size: parameters and buffers are shared, not copied.
+
+    Raises:
+        ModelError: `image_size` is no multiple of 32.
+    """
+    if image_size == network.config.image_size:
+        return network
+    with torch.device("meta"):
+        twin = SAM2(replace(network.config, image_size=image_size))
+    for name, module in network.named_modules():
+        own = twin.get_submodule(name)
+        own._parameters, own._buffers = module._parameters, module._buffers
+    return twin.train(network.training)

@@ -353,6 +353,30 @@ class BatchMaker(Dataset[Batch]):
         return np.array(layers, np.uint8)
 
 
+class MixedMaker(Dataset[Batch]):
+    """Batches of several kinds in one training, such as clips beside single pictures of several sizes.
+
+    Which kind a step is depends on (seed, step) alone; each kind counts its own steps, so that `group` works
+    in it as alone.
+
+    Args:
+        makers: one per kind.
+        shares: how often each is drawn.
+        steps: of the whole training.
+        seed: of the draw.
+    """
+
+    def __init__(self, makers: list[BatchMaker], shares: list[float], steps: int, seed: int) -> None:
+        self.makers = makers
+        odds = np.array(shares) / sum(shares)
+        self.kinds = _generator(seed, 7).choice(len(makers), size=steps, p=odds)
+        self.counts = [np.cumsum(self.kinds == kind) - 1 for kind in range(len(makers))]
+
+    def __getitem__(self, step: int) -> Batch:
+        kind = int(self.kinds[step])
+        return self.makers[kind][int(self.counts[kind][step])]
+
+
 class _Steps(Sampler[int]):
     def __init__(self, first: int, last: int) -> None:
         self.steps = range(first, last)
@@ -369,7 +393,9 @@ def _quiet_worker(_: int) -> None:
     torch.set_num_threads(1)
 
 
-def batches(maker: BatchMaker, first: int, last: int, *, workers: int = 1, ahead: int = 4) -> Iterator[Batch]:
+def batches(
+    maker: BatchMaker | MixedMaker, first: int, last: int, *, workers: int = 1, ahead: int = 4
+) -> Iterator[Batch]:
     """Yield the batches of steps first..last-1 in order, made `ahead` of time by background processes."""
     loader: DataLoader[Batch] = DataLoader(
         maker,

@@ -20,10 +20,11 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from ocusam.core.errors import WeightsError
+from ocusam.core.errors import ModelError, WeightsError
+from ocusam.model.build import at_size
 from ocusam.model.config import get_config
 from ocusam.model.sam2 import SAM2
-from ocusam.training.clips import KINDS, Batch, BatchMaker, ClipConfig, batches
+from ocusam.training.clips import KINDS, Batch, BatchMaker, ClipConfig, MixedMaker, batches
 from ocusam.training.eye_parts import EyeParts
 from ocusam.training.optim import MovingAverage, OptimConfig, Optimiser, Ranks, learning_rate, point_at_clicks
 from ocusam.training.passes import PassResult, clip_pass, picture_pass
@@ -36,8 +37,9 @@ from ocusam.weights.checkpoint import check_fits, load_state, save_state
 class TrainConfig:
     """One stage of training.
 
-    `steps` bounds the run; `minutes` (0 = none) too, and then the learning rate follows the larger share
-    used.
+    `alongside` mixes batches of other kinds into it: pairs of a share of the steps and what those batches
+    hold (single pictures beside clips, other sizes); the stage's own `clips` get the rest. `steps` bounds
+    the run; `minutes` (0 = none) too, and then the learning rate follows the larger share used.
     """
 
     model: str = "nano"
@@ -46,6 +48,7 @@ class TrainConfig:
     minutes: float = 0.0
     seed: int = 1
     clips: ClipConfig = field(default_factory=ClipConfig)
+    alongside: tuple[tuple[float, ClipConfig], ...] = ()
     optim: OptimConfig = field(default_factory=OptimConfig)
     correction_share: float = 0.25
     half: bool = True
@@ -176,7 +179,7 @@ class Trainer:
     def run(self) -> None:
         """Train until the steps or the minutes are used up, then save and export."""
         config = self.config
-        maker = BatchMaker(config.clips, config.seed, self.renderer, (self.ranks.index, self.ranks.count))
+        maker = self._maker()
         self._used = self._progress()
         began, before = time.monotonic(), self.seconds
         saved = exported = began
@@ -210,6 +213,24 @@ class Trainer:
         self.export(self.out_dir / "latest.safetensors")
         self._score()
 
+    def _maker(self) -> BatchMaker | MixedMaker:
+        config = self.config
+        share = (self.ranks.index, self.ranks.count)
+        own = BatchMaker(config.clips, config.seed, self.renderer, share)
+        if not config.alongside:
+            return own
+        others = [
+            BatchMaker(clips, config.seed + 1000 * number, self.renderer, share)
+            for number, (_, clips) in enumerate(config.alongside, start=1)
+        ]
+        shares = [part for part, _ in config.alongside]
+        if min(shares) <= 0 or sum(shares) > 1:
+            raise ModelError(
+                f"batches alongside with shares of {shares} do not work: each needs more than 0, all "
+                "together at most 1 of the steps."
+            )
+        return MixedMaker([own, *others], [1 - sum(shares), *shares], config.steps, config.seed)
+
     def _progress(self) -> float:
         used = self.step / max(self.config.steps, 1)
         if self.config.minutes:
@@ -220,16 +241,17 @@ class Trainer:
         config = self.config
         rng = np.random.default_rng([config.seed, 5, self.step])
         corrected = rng.random() < config.correction_share
-        if config.stage == "images":
+        frames, size = batch.pictures_btss.shape[1:3]
+        model = at_size(self.model, size)
+        if frames == 1:
             corrections = int(rng.integers(1, 3)) if corrected else 0
             result = picture_pass(
-                self.model, batch, corrections=corrections, rng=rng, half=config.half, parts=self.parts
+                model, batch, corrections=corrections, rng=rng, half=config.half, parts=self.parts
             )
         else:
-            frames = batch.pictures_btss.shape[1]
             frame = int(rng.integers(1, frames)) if corrected else None
             result = clip_pass(
-                self.model, batch, corrected_frame=frame, rng=rng, half=config.half, parts=self.parts
+                model, batch, corrected_frame=frame, rng=rng, half=config.half, parts=self.parts
             )
         result.terms.total.backward()
         # One clock for all processes: the share used up travels with the gradients.

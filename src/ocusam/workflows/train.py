@@ -94,6 +94,11 @@ def config_for(stage: str, **changes: Any) -> TrainConfig:
     return dataclasses.replace(base, **changes)
 
 
+def _single_pictures(share: str, size: str, pictures: str) -> tuple[float, ClipConfig]:
+    """One value of `--alongside` as `TrainConfig` wants it; the grid of the truth is half the size."""
+    return float(share), ClipConfig(size=int(size), grid=int(size) // 2, pictures=int(pictures))
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run a stage from command-line arguments; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m ocusam.workflows.train", description=__doc__)
@@ -105,6 +110,14 @@ def main(arguments: list[str] | None = None) -> int:
         "--export", type=Path, help="only write the averaged weights of the run (float16) here"
     )
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument(
+        "--alongside",
+        nargs=3,
+        action="append",
+        metavar=("SHARE", "SIZE", "PICTURES"),
+        help="mix single pictures into the stage: share of the steps, size in px, pictures in a batch; "
+        "may be repeated",
+    )
     for name, kind in (("steps", int), ("minutes", float), ("seed", int), ("lr", float), ("pictures", int)):
         parser.add_argument(f"--{name}", type=kind)
     for name, kind in (
@@ -126,9 +139,15 @@ def main(arguments: list[str] | None = None) -> int:
         parser.add_argument(f"--{name.replace('_', '-')}", type=kind)
     parser.add_argument("--muon", action=argparse.BooleanOptionalAction)
     given = vars(parser.parse_args(arguments))
-    own = {name: given.pop(name) for name in ("stage", "out", "weights", "fresh", "export", "threads")}
+    own = {
+        name: given.pop(name)
+        for name in ("stage", "out", "weights", "fresh", "export", "threads", "alongside")
+    }
     torch.set_num_threads(own["threads"])
     config = config_for(own["stage"], **{name: value for name, value in given.items() if value is not None})
+    config = dataclasses.replace(
+        config, alongside=tuple(_single_pictures(*words) for words in own["alongside"] or ())
+    )
     try:
         if own["export"]:
             trainer = Trainer(config, own["out"])
