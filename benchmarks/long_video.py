@@ -1,37 +1,79 @@
 """Memory over the length of a video: is what a run keeps constant?
 
-Makes a video file of the given length (a small drawn eye; half a minute is drawn and repeated), follows its
-pupil with a miniature network (random weights: masks are of no use, memories have their places and numbers)
-and prints resident memory: when five minutes of video are done, at the end of tracking, after the tables and
-the overlay were written, and the peak.
+Makes a video file of the given length (a small drawn eye that is gone for 0.2 s every five seconds; half a
+minute is drawn and repeated), follows its pupil with the real job of `ocusam eye` and prints resident memory:
+when five minutes of video are done, at the end of tracking, after the tables and the report were written, and
+the peaks of both parts.
 
     python benchmarks/long_video.py --minutes 10
     python benchmarks/long_video.py --minutes 120     # 432,000 frames
 
-`--model nano` takes the packaged network instead. The figures are of this process (Linux: /proc/self/statm).
-Every run writes into a fresh folder, whose size is printed too.
+The network is a scripted one (what is dark is pupil; memories have the places and sizes of the miniature
+network's), so that time is that of everything else. `--model miniature` takes the miniature network with
+random weights (masks are of no use then), `--model nano` the packaged one. The figures are of this process
+(Linux: /proc/self). Every run writes into a fresh folder, whose size is printed too.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import resource
 import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
+from torch import Tensor
 
 from ocusam.core.geometry import Ellipse
 from ocusam.model.build import make_network
 from ocusam.model.config import get_config
+from ocusam.model.sam2 import SAM2, ImageFeatures, StepOutput
 from ocusam.tracking.video_predictor import SAM2VideoPredictor
 from ocusam.video.writer import VideoWriter
 from ocusam.workflows.eye import track_eye
 from ocusam.workflows.inputs.settings import RunSettings
+
+
+class Scripted(SAM2):
+    """No network: dark is pupil. Its "features" are the picture at mask size, its memories are zeros."""
+
+    def encode_image(self, images_b3hw: Tensor) -> ImageFeatures:
+        """The picture's brightness at mask size."""
+        side, cells = self.config.low_res_size, self.config.image_size // 16
+        grey = F.interpolate(images_b3hw.mean(dim=1, keepdim=True), size=(side, side), mode="area")
+        none = torch.zeros(1, self.config.hidden_dim, cells, cells)
+        return ImageFeatures(none, (grey, grey[..., ::2, ::2]))
+
+    def track_step(self, features: ImageFeatures, **prompts: Any) -> StepOutput:
+        """What is darker than an iris, or nothing."""
+        low = (-0.8 - features.high_res[0]) * 20.0
+        here = bool((low > 0).any())
+        side, rows = self.config.image_size, len(low)
+        high = F.interpolate(low, size=(side, side), mode="bilinear", align_corners=False)
+        score = torch.full((rows, 1), 5.0 if here else -5.0)
+        low = low if here else torch.full_like(low, -1024.0)
+        pointer = torch.zeros(rows, self.config.hidden_dim)
+        return StepOutput(low, high, torch.full((rows,), 0.9), score, pointer, None)
+
+    def encode_memory(
+        self, features: ImageFeatures, mask_logits_b1hw: Tensor, *args: Any, **kw: Any
+    ) -> Tensor:
+        """Zeros in the shape of a memory."""
+        cells = self.config.image_size // 16
+        return torch.zeros(len(mask_logits_b1hw), self.config.mem_dim, cells, cells)
+
+
+def peak_mb() -> float:
+    """Largest resident memory since the last call, MB."""
+    status = Path("/proc/self/status").read_text()
+    peak = int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1])
+    Path("/proc/self/clear_refs").write_text("5")
+    return peak * 1024 / 1e6
 
 
 def resident_mb() -> float:
@@ -48,6 +90,8 @@ class Watch:
         mark: frame at which five minutes are done.
         at_mark: memory there.
         tracked: memory after the last tracked frame.
+        peak: largest until then.
+        spent: processor time until then, s.
         samples: (frame, memory) every so many frames.
     """
 
@@ -55,6 +99,8 @@ class Watch:
     every: int
     at_mark: float | None = None
     tracked: float = 0.0
+    peak: float = 0.0
+    spent: float = 0.0
     samples: list[tuple[int, float]] = field(default_factory=list)
 
     def __call__(self, done: int, total: int | None, what: str) -> None:
@@ -64,18 +110,22 @@ class Watch:
         if done == self.mark:
             self.at_mark = resident_mb()
         if done % self.every == 0 or done == total:
-            self.tracked = resident_mb()
+            self.tracked, self.spent = resident_mb(), time.process_time()
+            self.peak = max(self.peak, peak_mb())
             self.samples.append((done, self.tracked))
             print(f"frame {done:>7}: {self.tracked:7.1f} MB resident", flush=True)
 
 
 def write_video(path: Path, num_frames: int, fps: float, side: int) -> None:
-    """A dark pupil in a grey iris that wanders about, with noise."""
+    """A dark pupil in a grey iris that wanders about and vanishes now and then, with noise."""
     rng = np.random.default_rng(0)
     ground = rng.normal(170, 6, (side, side))
     loop = []
     for t in range(int(30 * fps)):
         angle = 2 * np.pi * t / (30 * fps)
+        if 2 * fps <= t % (5 * fps) < 2.2 * fps:  # nothing in sight, every five seconds
+            loop.append(np.clip(ground, 0, 255).astype(np.uint8))
+            continue
         center = (side / 2 + side / 6 * np.sin(3 * angle), side / 2 + side / 10 * np.cos(2 * angle))
         picture = ground.copy()
         picture[Ellipse(center, (side * 0.6, side * 0.6), 0).mask((side, side))] = 110
@@ -87,7 +137,9 @@ def write_video(path: Path, num_frames: int, fps: float, side: int) -> None:
 
 
 def predictor(name: str) -> SAM2VideoPredictor | str:
-    """The packaged network by its name, or a miniature one with random weights."""
+    """A network by its name, or one of the two small ones."""
+    if name == "scripted":
+        return SAM2VideoPredictor(Scripted(get_config("miniature")).eval(), fill_hole_area=0)
     if name != "miniature":
         return name
     torch.manual_seed(0)
@@ -100,16 +152,21 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=10.0, help="length of the video (10)")
     parser.add_argument("--fps", type=float, default=60.0, help="frames per second (60)")
     parser.add_argument("--side", type=int, default=64, help="px of the square picture (64)")
-    parser.add_argument("--model", default="miniature", help="miniature, or a name that `ocusam` knows")
+    parser.add_argument(
+        "--model", default="scripted", help="scripted, miniature, or a name that `ocusam` knows"
+    )
     parser.add_argument("--overlay", action="store_true", help="draw overlay.mp4 too")
     parser.add_argument("--folder", type=Path, default=None, help="where video and run go (a temporary one)")
     options = parser.parse_args()
     num_frames = round(options.minutes * 60 * options.fps)
-    watch = Watch(round(300 * options.fps), max(1, num_frames // 20))
+    # As a rule where chunks end, so that what waits to be written does not show.
+    every = max(1, num_frames // 10_000) * 500 if num_frames >= 2000 else max(1, num_frames // 20)
+    watch = Watch(round(300 * options.fps), every)
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         video, out = Path(folder) / "long.mp4", Path(folder) / "run"
         write_video(video, num_frames, options.fps, options.side)
-        started = time.perf_counter()
+        started, before = time.perf_counter(), time.process_time()
+        peak_mb()
         recording = track_eye(
             video,
             f"pupil:{options.side / 2},{options.side / 2 + options.side / 10}",
@@ -118,16 +175,23 @@ def main() -> None:
             settings=RunSettings(overlay=options.overlay),
             progress=watch,
         )
-        seconds, after = time.perf_counter() - started, resident_mb()
+        seconds, after, tables = time.perf_counter() - started, resident_mb(), peak_mb()
+        at_end = time.process_time()
         stored = sum(p.stat().st_size for p in out.rglob("*") if p.is_file()) / 1e6
         memory = sum(p.stat().st_size for p in (out / "masklets").glob("*.safetensors")) / 1e6
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
     print(f"{recording.num_frames} frames of {options.side} px, {options.model}: {seconds:.0f} s in all")
+    each = (watch.spent - before) / recording.num_frames
+    print(f"processor time: {1e3 * each:.2f} ms a frame tracked, {at_end - watch.spent:.1f} s for the rest")
+    print(f"{len(recording.blinks)} blinks, {len(recording.events)} events")
     if watch.at_mark is not None:
         print(f"resident after 5 minutes of video: {watch.at_mark:.1f} MB")
         print(f"growth from there to the last tracked frame: {watch.tracked - watch.at_mark:+.1f} MB")
+    half = [(done, mb) for done, mb in watch.samples if done >= num_frames / 4]
+    if len(half) >= 3:
+        slope = np.polyfit(*zip(*half, strict=True), 1)[0]
+        print(f"slope from a quarter of the video on: {slope * 1e5:+.1f} MB in 100,000 frames")
     print(f"resident after the last tracked frame: {watch.tracked:.1f} MB, after the tables: {after:.1f} MB")
-    print(f"peak: {peak:.1f} MB")
+    print(f"peak while tracking: {watch.peak:.1f} MB, while making tables and report: {tables:.1f} MB")
     print(f"on disk: {stored:.1f} MB, of which snapshots {memory:.1f} MB")
 
 

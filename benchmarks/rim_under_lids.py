@@ -89,27 +89,21 @@ def main() -> None:
         rows.append((covered, by_edge.edge == "picture", *(v for e in found for v in errors(e, truth))))
     table = np.array(rows, dtype=np.float64)
     out = []
-    print("centre error as a share of the diameter: median (90th percentile)")
+    print("errors of the centre, then of the diameter, as shares of the diameter: median (90th percentile)")
     print("covered     eyes  cv2.fitEllipse       mask's rim           picture's edge     on the picture")
     for low, high in pairwise(BINS):
         part = table[(table[:, 0] >= low) & (table[:, 0] < high)]
         if not len(part):
             continue
-        centre = part[:, [2, 4, 6]]
-        mid, high_end = np.nanmedian(centre, 0), np.nanpercentile(centre, 90, axis=0)
-        cells = "  ".join(f"{100 * a:5.2f} % ({100 * b:5.2f} %)" for a, b in zip(mid, high_end, strict=True))
-        print(f"{low:.2f}-{high:.2f}  {len(part):5d}  {cells}   {part[:, 1].mean():.0%}")
-        diameter = np.nanmedian(part[:, [3, 5, 7]], 0)
-        out.append(
-            {
-                "from": low,
-                "to": high,
-                "eyes": len(part),
-                "centre": mid.tolist(),
-                "centre_p90": high_end.tolist(),
-            }
-            | {"diameter": diameter.tolist(), "on_picture": float(part[:, 1].mean())}
-        )
+        row: dict[str, object] = {"from": low, "to": high, "eyes": len(part)}
+        for what, columns in (("centre", [2, 4, 6]), ("diameter", [3, 5, 7])):
+            mid, high_end = (np.nanpercentile(part[:, columns], q, axis=0) for q in (50, 90))
+            cells = "  ".join(
+                f"{100 * a:5.2f} % ({100 * b:5.2f} %)" for a, b in zip(mid, high_end, strict=True)
+            )
+            print(f"{low:.2f}-{high:.2f}  {len(part):5d}  {cells}   {part[:, 1].mean():.0%}  {what}")
+            row |= {what: mid.tolist(), f"{what}_p90": high_end.tolist()}
+        out.append(row | {"on_picture": float(part[:, 1].mean())})
     if given.out:
         given.out.write_text(json.dumps(out, indent=1) + "\n")
     if given.plot:
@@ -117,18 +111,27 @@ def main() -> None:
 
 
 def _plot(table: NDArray[np.float64], path: Path) -> None:
-    """Error against coverage, a dot an eye: red cv2.fitEllipse, blue mask's rim, green picture's edge."""
-    canvas = np.full((420, 640, 3), 255, np.uint8)
-    for column, color in ((2, (60, 60, 220)), (4, (220, 140, 40)), (6, (40, 150, 40))):
-        for covered, error in table[:, [0, column]]:
-            if np.isfinite(error):
-                x, y = 40 + round(covered / 0.6 * 580), 400 - round(min(error, 0.2) / 0.2 * 380)
-                cv2.circle(canvas, (x, y), 3, color, -1, cv2.LINE_AA)
-    for share in (0.03, 0.1, 0.2):
-        y = 400 - round(share / 0.2 * 380)
-        cv2.line(canvas, (40, y), (620, y), (180, 180, 180), 1)
-        cv2.putText(canvas, f"{share:.0%}", (4, y + 4), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (0, 0, 0), 1)
-    cv2.imwrite(str(path), canvas)
+    """Errors of centre (left) and diameter (right) against coverage, a dot an eye: red cv2.fitEllipse, green
+    ours. The line is at 3 %."""
+    panels = []
+    for first, title in ((2, "centre"), (3, "diameter")):
+        canvas = np.full((420, 640, 3), 255, np.uint8)
+        for column, color in ((first, (60, 60, 220)), (first + 4, (40, 150, 40))):
+            for covered, error in table[:, [0, column]]:
+                if np.isfinite(error):
+                    x, y = 40 + round(covered / 0.6 * 580), 400 - round(min(error, 0.2) / 0.2 * 380)
+                    cv2.circle(canvas, (x, y), 3, color, -1, cv2.LINE_AA)
+        for share in (0.03, 0.1, 0.2):
+            y = 400 - round(share / 0.2 * 380)
+            cv2.line(canvas, (40, y), (620, y), (180, 180, 180), 1)
+            cv2.putText(canvas, f"{share:.0%}", (4, y + 4), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (0, 0, 0), 1)
+        for covered in (0.0, 0.2, 0.4, 0.6):
+            at = (30 + round(covered / 0.6 * 580), 416)
+            cv2.putText(canvas, f"{covered:.0%}", at, cv2.FONT_HERSHEY_SIMPLEX, 0.4, (0, 0, 0), 1)
+        note = f"error of the {title} over the diameter, against the covered share"
+        cv2.putText(canvas, note, (60, 14), cv2.FONT_HERSHEY_SIMPLEX, 0.42, (0, 0, 0), 1)
+        panels.append(canvas)
+    cv2.imwrite(str(path), np.hstack(panels))
 
 
 if __name__ == "__main__":

@@ -1,12 +1,13 @@
 """How often is the right pupil found without a click?
 
     python benchmarks/zero_click.py [--annotations ../shared/data/annotations.json] [--rendered 40]
-        [--pictures FOLDER] [--weights FILE] [--every-frame]
+        [--pictures FOLDER] [--weights FILE] [--every-frame] [--rows FILE]
 
 Runs the search of `ocusam eye VIDEO` (not the tracking) on every annotated recording and on rendered clips
-(seeds 1,000,000 and up, one eye each, 36 frames at 12 per second) and prints, for each eye: the frame and the
-place it chose, its score, whether the click lies on the pupil, and the distance of the click and of the
-pupil's fitted centre from the true centre.
+(seeds 1,000,000 and up, one eye each, 12 frames within three seconds, of which 8 are looked at) and prints,
+for each eye: the frame and the place it chose, its score, whether the click lies on the pupil, and the
+distance of the click and of the pupil's fitted centre from the true centre. With --rows every rendered clip's
+row goes to that file at once, and a later call with the same weights goes on where it ended.
 
 Truth of a recording is taken from the annotated frame nearest in time; where that is another frame than the
 chosen one, the pupil may have moved. A clip counts as *right* when the click is on the pupil; as *rightly
@@ -22,11 +23,14 @@ looks while the eye is closed.
 from __future__ import annotations
 
 import argparse
+import hashlib
+import json
 import math
 import sys
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -217,33 +221,60 @@ def save(path: Path, source: object, eyes: list[FoundEye], truths: list[Ellipse 
     cv2.imwrite(str(path), np.concatenate(tiles, axis=1)[..., ::-1])
 
 
-def rendered(count: int, judge: Judge | None, folder: Path | None) -> list[Row]:
-    """Rendered clips."""
+def one_rendered(number: int, judge: Judge | None, folder: Path | None) -> Row:
+    """One rendered clip."""
+    seed = FIRST_SEED + number
+    style = draw_style(np.random.default_rng(seed))
+    style = replace(style, camera=replace(style.camera, views=1))
+    frames: list[EyeFrame] = list(iter_eye_frames(seed, 12, (256, 256), 4.0, style))
+    finding = find_eye(SequenceSource([f.image for f in frames], fps=4.0), judge, views="none")
+    eye = finding.eyes[0]
+    at = eye.best.frame_idx if eye.best is not None else 0
+    shown = [f.ellipses["pupil"] is not None and f.pupil_visible_fraction >= OPEN for f in frames]
+    truth = frames[at].ellipses["pupil"] if frames[at].pupil_visible_fraction > 0.05 else None
+    row = judge_found(f"rendered {number}", eye, truth, any(shown), style.kind)
+    if folder is not None:
+        tile = picture_of(frames[at].image, [eye], [truth])[..., ::-1]
+        tile = cv2.resize(np.ascontiguousarray(tile), (256, 256), interpolation=cv2.INTER_AREA)
+        text = f"{number} {row.verdict} {row.score:.2f}"
+        cv2.putText(tile, text, (4, 14), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (0, 255, 255), 1)
+        cv2.imwrite(str(folder / f"rendered_{number:03d}.png"), tile)
+    return row
+
+
+def rendered(
+    count: int, judge: Judge | None, folder: Path | None, rows_file: Path | None, weights: str
+) -> list[Row]:
+    """Rendered clips; those of `rows_file` that were done with these weights are not done again."""
+    done: dict[str, Row] = {}
+    if rows_file is not None and rows_file.exists():
+        for line in rows_file.read_text(encoding="utf-8").splitlines():
+            told = json.loads(line)
+            if told.pop("weights") == weights:
+                done[told["name"]] = Row(**told)
     rows: list[Row] = []
-    tiles: list[NDArray[np.uint8]] = []
-    for seed in range(FIRST_SEED, FIRST_SEED + count):
-        style = draw_style(np.random.default_rng(seed))
-        style = replace(style, camera=replace(style.camera, views=1))
-        frames: list[EyeFrame] = list(iter_eye_frames(seed, 36, (256, 256), 12.0, style))
-        finding = find_eye(SequenceSource([f.image for f in frames], fps=12.0), judge, views="none")
-        eye = finding.eyes[0]
-        at = eye.best.frame_idx if eye.best is not None else 0
-        shown = [f.ellipses["pupil"] is not None and f.pupil_visible_fraction >= OPEN for f in frames]
-        truth = frames[at].ellipses["pupil"] if frames[at].pupil_visible_fraction > 0.05 else None
-        row = judge_found(f"rendered {seed - FIRST_SEED}", eye, truth, any(shown), style.kind)
+    for number in range(count):
+        row = done.get(f"rendered {number}")
+        if row is None:
+            row = one_rendered(number, judge, folder)
+            sys.stderr.write(row.line() + "\n")
+            if rows_file is not None:
+                with rows_file.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps({**asdict(row), "weights": weights}) + "\n")
         rows.append(row)
-        if folder is not None:
-            tile = picture_of(frames[at].image, [eye], [truth])[..., ::-1]
-            tile = cv2.resize(np.ascontiguousarray(tile), (256, 256), interpolation=cv2.INTER_AREA)
-            text = f"{seed - FIRST_SEED} {row.verdict} {row.score:.2f}"
-            cv2.putText(tile, text, (4, 14), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (0, 255, 255), 1)
-            tiles.append(tile)
-        sys.stderr.write(row.line() + "\n")
-    if folder is not None and tiles:
+    if folder is not None:
+        make_sheet(folder, count)
+    return rows
+
+
+def make_sheet(folder: Path, count: int) -> None:
+    """The pictures of rendered clips on one sheet."""
+    read = (cv2.imread(str(folder / f"rendered_{number:03d}.png")) for number in range(count))
+    tiles = [np.asarray(tile, dtype=np.uint8) for tile in read if tile is not None]
+    if tiles:
         tiles += [np.zeros_like(tiles[0])] * (-len(tiles) % 8)
         sheet = [np.concatenate(tiles[k : k + 8], axis=1) for k in range(0, len(tiles), 8)]
         cv2.imwrite(str(folder / "rendered.png"), np.concatenate(sheet))
-    return rows
 
 
 def summary(rows: list[Row]) -> str:
@@ -260,6 +291,14 @@ def summary(rows: list[Row]) -> str:
     return text
 
 
+def digest(network: Any) -> str:
+    """What tells two sets of weights apart: the beginning of a SHA-256 over all numbers."""
+    total = hashlib.sha256()
+    for name, tensor in sorted(network.state_dict().items()):
+        total.update(name.encode() + tensor.cpu().numpy().tobytes())
+    return total.hexdigest()[:16]
+
+
 def main() -> None:
     """Run and print."""
     parser = argparse.ArgumentParser(
@@ -269,19 +308,25 @@ def main() -> None:
     parser.add_argument("--rendered", type=int, default=40)
     parser.add_argument("--pictures", type=Path, help="folder for pictures of the choices")
     parser.add_argument("--weights", type=Path)
+    parser.add_argument("--rows", type=Path, help="file of rendered clips' rows, to go on with")
     parser.add_argument("--every-frame", action="store_true", help="each annotated frame by itself as well")
     parser.add_argument("--no-network", action="store_true", help="without asking the network")
     options = parser.parse_args()
     if options.pictures is not None:
         options.pictures.mkdir(parents=True, exist_ok=True)
-    judge = None if options.no_network else judge_of(open_predictor("nano", options.weights).predictor)
+    opened = open_predictor("nano", options.weights)
+    judge = None if options.no_network else judge_of(opened.predictor)
+    weights = "no network" if judge is None else digest(opened.predictor.model)
+    sys.stdout.write(f"weights: {weights}\n")
     groups = []
     if options.annotations is not None:
         groups.append(("recordings", recordings(options.annotations, judge, options.pictures)))
         if options.every_frame:
             sys.stdout.write("\n".join(every_frame(options.annotations)) + "\n")
     if options.rendered:
-        groups.append(("rendered", rendered(options.rendered, judge, options.pictures)))
+        groups.append(
+            ("rendered", rendered(options.rendered, judge, options.pictures, options.rows, weights))
+        )
     for name, rows in groups:
         for row in rows:
             sys.stdout.write(row.line() + "\n")

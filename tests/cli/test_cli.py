@@ -17,7 +17,7 @@ from fake_predictor import FakePredictor, eye_truth, write_eye_video
 from ocusam.cli.main import app
 from ocusam.core.version import __version__
 from ocusam.weights.checkpoint import save_state
-from ocusam.workflows.find import no_click
+from ocusam.workflows import no_click
 from ocusam.workflows.session import job
 from ocusam.workflows.session.models import OpenedModel
 

@@ -9,7 +9,15 @@ from numpy.typing import NDArray
 
 from ocusam.core.errors import InputError
 from ocusam.eye.blink import BLINK_COLUMNS
-from ocusam.eye.events import EventRules, event_columns, find_events, main_sequence
+from ocusam.eye.events import (
+    EventRules,
+    event_columns,
+    find_events,
+    fixations,
+    main_sequence,
+    saccades,
+    with_both_eyes,
+)
 
 HZ = 500.0
 
@@ -102,3 +110,41 @@ def test_nothing_to_find() -> None:
     assert find_events(samples(np.zeros(100))).filter(pl.col("event") == "saccade").is_empty()
     assert find_events(samples(np.zeros(1))).is_empty()
     assert find_events(samples(np.full(100, np.nan))).is_empty()
+
+
+def test_an_event_at_a_gap_is_marked_and_not_part_of_the_main_sequence() -> None:
+    x = course([0, 5, 2, 12, 4])
+    keep = np.ones(len(x), dtype=bool)
+    keep[163:180] = False  # the first saccade loses its end
+    found = find_events(samples(x, keep), EventRules(method="ivt"), unit="deg")
+    first = saccades(found).row(0, named=True)
+    assert first["cut"] and first["amplitude_deg"] < 4.9
+    assert saccades(found)["cut"].to_list()[1:] == [False] * 3
+    assert fixations(found)["cut"].to_list() == [True, True, False, False, True]
+    many = pl.concat([found] * 4)
+    law, clean = main_sequence(many), main_sequence(many.filter(~pl.col("cut")))
+    assert law is not None and law == clean
+
+
+def test_the_quality_of_an_event_is_that_of_its_samples() -> None:
+    x = course([0, 5.0])
+    doubtful = np.zeros(len(x), dtype=bool)
+    doubtful[10:25] = True
+    table = samples(x).with_columns(diameter_px=pl.lit(40.0), doubtful=pl.Series(doubtful))
+    found = find_events(table, EventRules(method="ivt"), unit="deg")
+    fixation, saccade = fixations(found).row(0, named=True), saccades(found).row(0, named=True)
+    assert fixation["samples"] == pytest.approx(150, abs=4) and fixation["data_loss"] == 0
+    assert fixation["effective_frequency_hz"] == pytest.approx(500, rel=0.01)
+    assert fixation["sampling_jitter_ms"] == pytest.approx(0, abs=1e-6) and fixation["diameter_px"] == 40
+    assert fixation["doubtful_share"] == pytest.approx(0.1, abs=0.01) and saccade["doubtful_share"] == 0
+    assert "amplitude_deg" not in fixation and "center_x_deg" not in saccade
+
+
+def test_microsaccades_and_both_eyes() -> None:
+    one = find_events(samples(course([0, 0.6, 5])), EventRules(method="ivt"), unit="deg")
+    assert saccades(one)["microsaccade"].to_list() == [True, False]
+    other = find_events(samples(course([0, 0, 5])), EventRules(method="ivt"), view=1, unit="deg")
+    both = with_both_eyes(pl.concat([one, other]).sort("onset_ns", "view"))
+    assert one["binocular"].null_count() == len(one)
+    mine = both.filter((pl.col("view") == 0) & (pl.col("event") == "saccade"))
+    assert mine["binocular"].to_list() == [False, True]

@@ -37,6 +37,16 @@ def test_the_spot_meant_is_taken_where_there_are_two() -> None:
     assert math.dist(found.ellipse.center, (30.0, 30.0)) < 0.3
 
 
+def test_two_spots_that_touch_are_told_apart() -> None:
+    # Plateaus of about 4.5 px half width whose middles lie 10 px apart, with a bridge between them.
+    picture = np.maximum(_spot(34.0, 30.0, 2000.0), _spot(44.0, 30.0, 2000.0))
+    picture[29:32, 34:45] = 255
+    for x, click in ((34.0, 33.0), (44.0, 45.0)):
+        found = locate_reflection(picture, Ellipse((click, 30.5), (9.0, 9.0), 0.0))
+        assert found is not None
+        assert math.dist(found.ellipse.center, (x, 30.0)) < 0.8
+
+
 def test_no_spot_no_answer() -> None:
     assert locate_reflection(_spot(40.0, 30.0, 5.0), Ellipse((40.0, 30.0), (6.0, 6.0), 0.0)) is None
     assert locate_reflection(_spot(40.0, 30.0, 100.0), Ellipse((300.0, 300.0), (6.0, 6.0), 0.0)) is None

@@ -7,10 +7,10 @@ import torch
 
 from ocusam.model.position_encoding import (
     PositionEmbeddingRandom,
-    apply_rotary,
-    rotary_angles,
+    rotary_turns,
     sine_of_time,
     sine_position_map,
+    turn_,
 )
 
 
@@ -43,32 +43,40 @@ def test_random_fourier_grid_is_the_encoding_of_pixel_centres() -> None:
     assert torch.allclose(grid[:, 2, 5], one, atol=1e-6)
 
 
-def test_rotary_equals_complex_multiplication() -> None:
+def test_rotary_turns_pairs_of_channels_by_column_and_row() -> None:
     torch.manual_seed(0)
-    cos, sin = rotary_angles(16, 3, 5)
-    x = torch.randn(2, 1, 15, 16)
-    turned = torch.view_as_complex(x.unflatten(-1, (-1, 2))) * torch.complex(cos, sin)
-    assert torch.allclose(apply_rotary(x, cos, sin), torch.view_as_real(turned).flatten(-2), atol=1e-6)
+    turns = rotary_turns(16, 3, 5)
+    x = torch.randn(2, 15, 16)
+    turned = turn_(x.clone(), turns)
+    for pair, frequency in enumerate((1.0, 10.0, 100.0, 1000.0)):
+        column, row = 13 % 5, 13 // 5
+        for channel, angle in ((2 * pair, column / frequency), (8 + 2 * pair, row / frequency)):
+            even, odd = x[0, 13, channel].item(), x[0, 13, channel + 1].item()
+            expected = (
+                even * math.cos(angle) - odd * math.sin(angle),
+                even * math.sin(angle) + odd * math.cos(angle),
+            )
+            assert turned[0, 13, channel : channel + 2].tolist() == pytest.approx(expected, abs=1e-6)
+
+
+def test_rotary_is_the_same_on_every_grid_of_a_row() -> None:
+    turns = rotary_turns(8, 2, 3)
+    x = torch.randn(1, 6, 8)
+    twice = turn_(torch.cat((x, x), dim=1), turns)
+    assert torch.equal(twice[:, :6], twice[:, 6:])
+    assert torch.equal(twice[:, :6], turn_(x, turns))
 
 
 def test_rotary_products_depend_on_the_shift_alone() -> None:
     torch.manual_seed(0)
     width = 6
-    cos, sin = rotary_angles(8, 6, width)
+    turns = rotary_turns(8, 6, width)
     q, k = torch.randn(8), torch.randn(8)
-    queries = apply_rotary(q.expand(36, 8), cos, sin)
-    keys = apply_rotary(k.expand(36, 8), cos, sin)
+    queries = turn_(q.repeat(1, 36, 1), turns)[0]
+    keys = turn_(k.repeat(1, 36, 1), turns)[0]
 
     def product(qx: int, qy: int, kx: int, ky: int) -> float:
         return float(queries[qy * width + qx] @ keys[ky * width + kx])
 
     assert product(1, 2, 3, 5) == pytest.approx(product(0, 0, 2, 3), abs=1e-5)
     assert product(1, 2, 3, 5) != pytest.approx(product(2, 1, 5, 3), abs=1e-3)
-
-
-def test_rotary_keeps_the_type_and_computes_in_float32() -> None:
-    cos, sin = rotary_angles(8, 64, 64)
-    x = torch.randn(1, 1, 4096, 8).bfloat16()
-    out = apply_rotary(x, cos, sin)
-    assert out.dtype == torch.bfloat16
-    assert torch.allclose(out.float().norm(dim=-1), x.float().norm(dim=-1), rtol=0.01)

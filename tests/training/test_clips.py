@@ -8,8 +8,9 @@ import numpy as np
 import torch
 
 from ocusam.training.augment import AugmentConfig, augment
-from ocusam.training.clips import KINDS, BatchMaker, ClipConfig, batches
+from ocusam.training.clips import BatchMaker, ClipConfig, batches
 from ocusam.training.rendered import Renderer, Wish
+from ocusam.training.scenes import KINDS
 
 
 def test_a_batch_depends_on_seed_and_step_alone(renderer: Renderer) -> None:

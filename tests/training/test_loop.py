@@ -14,7 +14,7 @@ from ocusam.training.clips import BatchMaker, ClipConfig
 from ocusam.training.loop import TrainConfig, Trainer
 from ocusam.training.optim import OptimConfig, learning_rate
 from ocusam.training.passes import _Remembered as Remembered
-from ocusam.training.passes import picture_pass, select_memories
+from ocusam.training.passes import clip_pass, select_memories
 from ocusam.training.rendered import Renderer
 from ocusam.weights.checkpoint import load_state
 
@@ -40,7 +40,7 @@ def test_a_miniature_network_learns_two_pictures(
     batch = BatchMaker(tiny_pictures, 1, renderer)[0]
     losses = []
     for _ in range(100):
-        result = picture_pass(trainer.model, batch, corrections=0, rng=np.random.default_rng(0), half=False)
+        result = clip_pass(trainer.model, batch, corrections={}, rng=np.random.default_rng(0), half=False)
         result.terms.total.backward()
         trainer.optimiser.step(4e-3)
         losses.append(float(result.terms.total.detach()))
@@ -79,14 +79,12 @@ def test_every_part_of_the_network_learns_from_clips(
     """What only memory trains must get gradients in the clip stage: nothing is cut off by accident."""
     import numpy as np
 
-    from ocusam.training.passes import clip_pass
-
     clips = replace(tiny_pictures, frames=5)
     trainer = _trainer(_config(clips, stage="clips"), tmp_path, renderer)
     for step, prompts in enumerate([(1, 0, 0, 0), (0, 0, 0, 1)]):
         batch = BatchMaker(replace(clips, prompt_shares=prompts), 1, renderer)[step]
         clip_pass(
-            trainer.model, batch, corrected_frame=2, rng=np.random.default_rng(0), half=False
+            trainer.model, batch, corrections={2: 2}, rng=np.random.default_rng(0), half=False
         ).terms.total.backward()
     without = {name for name, p in trainer.model.named_parameters() if p.grad is None}
     assert without <= {"no_mem_pos_enc"}

@@ -47,8 +47,10 @@ def test_a_recording_holds_what_an_eye_run_holds(
     assert run.latency_ms_median is not None and run.latency_ms_p95 is not None
     assert 0 < run.latency_ms_median <= run.latency_ms_p95
     assert seen[-1] == (10, 10)
-    names = {"run.json", "masklets", "signals.csv", "blinks.csv", "quality.csv", "overlay.mp4"}
+    tables = {f"{name}.csv" for name in ("signals", "blinks", "quality", "events", "doubtful")}
+    names = {"run.json", "masklets", "overlay.mp4", "report.html", *tables}
     assert {path.name for path in out.iterdir()} == names
+    assert (out / "report.html").read_text().count('"why":') == 10  # frames of the overlay
     record = json.loads((out / "run.json").read_text())
     assert record["status"] == "finished" and record["frames"] == 10 and record["dropped"] == 0
     signals = pl.read_csv(out / "signals.csv")

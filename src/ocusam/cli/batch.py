@@ -53,10 +53,12 @@ def batch(
     weights: options.Weights = None,
     device: options.Device = "cpu",
     views: options.Views = "auto",
+    zoom: options.Zoom = "auto",
     overlay: options.Overlay = True,
     report: options.Report = True,
     cross_negatives: options.CrossNegatives = False,
     snapshots: options.SnapshotFrames = 64,
+    recover: options.Recover = True,
     start_over: Annotated[
         bool,
         typer.Option(
@@ -77,7 +79,12 @@ def batch(
     common = BatchItem("", source, out, "", prompts, tuple(point or ()), reference, reference_prompts, views)
     items = list_recordings(source, out, common)
     settings = RunSettings(
-        overlay=overlay, report=report, cross_negatives=cross_negatives, snapshot_frames=snapshots
+        zoom=zoom,
+        overlay=overlay,
+        report=report,
+        cross_negatives=cross_negatives,
+        snapshot_frames=snapshots,
+        recover=recover,
     )
     with _watcher(len(items)) as watcher:
         wanted = BatchOptions(model, weights, device, settings, jobs, start_over=start_over)

@@ -40,6 +40,7 @@ def camera(
     ] = None,
     window: Annotated[bool, typer.Option("--window/--no-window", help="Show the overlay as it runs.")] = True,
     overlay: options.Overlay = True,
+    report: options.Report = True,
     model: options.Model = "nano",
     weights: options.Weights = None,
     device: options.Device = "cpu",
@@ -47,7 +48,7 @@ def camera(
     """Follow objects live from a camera, a network stream or a file; Ctrl-C or q ends it."""
     from ocusam.workflows.camera import CameraSettings, run_camera
 
-    settings = CameraSettings(drop=drop, max_frames=max_frames, window=window, overlay=overlay)
+    settings = CameraSettings(drop=drop, max_frames=max_frames, window=window, overlay=overlay, report=report)
     with console.bar() as progress:
         run = run_camera(
             source,

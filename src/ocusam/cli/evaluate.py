@@ -51,6 +51,7 @@ def evaluate(
     stills: Annotated[
         bool, typer.Option("--stills", help="Each annotated frame by itself, clicked where its truth says.")
     ] = False,
+    zoom: options.Zoom = "auto",
     cross_negatives: options.CrossNegatives = False,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="JSON file for all figures.", show_default=False)
@@ -84,7 +85,7 @@ def evaluate(
         options_of_run: dict[str, Any] = {}
         if not stills:
             settings = RunSettings(
-                masklets=pictures is not None, overlay=False, cross_negatives=cross_negatives
+                zoom=zoom, masklets=pictures is not None, overlay=False, cross_negatives=cross_negatives
             )
             options_of_run = {"every": every, "settings": settings}
         results = run(

@@ -21,11 +21,14 @@ def eye(
     weights: options.Weights = None,
     device: options.Device = "cpu",
     views: options.Views = "auto",
+    zoom: options.Zoom = "auto",
     overlay: options.Overlay = True,
     report: options.Report = True,
     cross_negatives: options.CrossNegatives = False,
     resume: options.Resume = False,
     snapshots: options.SnapshotFrames = 64,
+    recover: options.Recover = True,
+    dtype: options.Dtype = "float32",
 ) -> None:
     """Eye movements from an eye video: tables (signals, blinks, events, quality, doubtful frames), masks,
     overlay.mp4 and report.html.
@@ -40,11 +43,14 @@ def eye(
     pack = options.read_pack(point, prompts, reference, reference_prompts, video)
     settings = RunSettings(
         views=views,
+        zoom=zoom,
         overlay=overlay,
         report=report,
         cross_negatives=cross_negatives,
         resume=resume,
         snapshot_frames=snapshots,
+        recover=recover,
+        dtype=dtype,
     )
     with console.bar() as progress:
         recording = track_eye(
@@ -60,6 +66,10 @@ def eye(
     screen = console.out()
     for found in (recording.found or {}).get("eyes", []):
         screen.print(describe_found(found))
+    for line in describe_zoom(recording.zoom):
+        screen.print(line)
+    for again in recording.recoveries:
+        screen.print(describe_recovery(again))
     broken = " (the video breaks off here: it announces more)" if recording.truncated else ""
     screen.print(
         f"{recording.num_frames} frames{broken}, {recording.fps:.1f} frames/s, {len(recording.blinks)} blinks"
@@ -80,4 +90,34 @@ def describe_found(eye: dict[str, Any]) -> str:
     return (
         f"view {eye['view']}: found by itself, pupil:{x:g},{y:g}@{eye['frame_idx']} "
         f"(score {eye['score']:.2f} of 1; check the overlay)"
+    )
+
+
+def describe_zoom(zoom: dict[str, Any] | None) -> list[str]:
+    """Lines on what was decided about the rectangle to track in, and how that went."""
+    if zoom is None:
+        return []
+    lines = [f"no zoom: {zoom['why']}"] if "views" not in zoom and not zoom["used"] else []
+    for view in zoom.get("views", []):
+        if "region" in view:
+            region = ",".join(map(str, view["region"]))
+            lines.append(f"view {view['view']}: zoom on {region}, the eye {view['gain']:.1f} times as large")
+        else:
+            lines.append(f"view {view['view']}: no zoom, {view['why']}")
+    for at in zoom.get("at_border", []):
+        lines.append(
+            f"view {at['view']}: the eye came to the border of the zoom on {at['frames']} frames, first on "
+            f"frame {at['first_frame']} (see doubtful.csv). If masks are wrong there, run again with --zoom "
+            f"{at['larger']} or --zoom off."
+        )
+    return lines
+
+
+def describe_recovery(again: dict[str, Any]) -> str:
+    """One line on a pupil that was lost and found again."""
+    x, y = again["click"]
+    return (
+        f"view {again['view']}: {again['object']} lost on frame {again['lost_since_frame']}, found again by "
+        f"itself, {again['object']}:{x:g},{y:g}@{again['frame_idx']} (score {again['score']:.2f} of 1; check "
+        "the overlay)"
     )

@@ -18,6 +18,7 @@ from ocusam.cli import (
     evaluate,
     export,
     eye,
+    gaze,
     masks,
     models,
     report,
@@ -54,6 +55,7 @@ def ocusam(
 
 app.command("demo", epilog=demo.EXAMPLE)(demo.demo)
 app.command("eye", epilog=eye.EXAMPLE)(eye.eye)
+app.command("gaze", epilog=gaze.EXAMPLE)(gaze.gaze)
 app.command("batch", epilog=batch.EXAMPLE)(batch.batch)
 app.command("export", epilog=export.EXAMPLE)(export.export)
 app.command("track", epilog=track.EXAMPLE)(track.track)
@@ -67,7 +69,7 @@ app.command("camera", epilog=camera.EXAMPLE)(camera.camera)
 app.add_typer(models.app, name="models")
 app.command("convert", epilog=convert.EXAMPLE)(convert.convert)
 app.command("synth", epilog=synth.EXAMPLE)(synth.synth)
-app.command("train", epilog=train.EXAMPLE, context_settings=train.PASSED_ON)(train.train)
+app.command("train", epilog=train.EXAMPLE)(train.train)
 
 
 def main() -> None:

@@ -63,8 +63,35 @@ Weights = Annotated[
     ),
 ]
 Device = Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1, mps.")]
+Dtype = Annotated[
+    str,
+    typer.Option(
+        "--dtype",
+        metavar="float32|bfloat16",
+        help="Type of the network's numbers. bfloat16 is faster where the processor has it (AVX512-BF16, "
+        "AMX); a pupil's centre then moves by hundredths of a pixel on most frames, an iris's by more.",
+    ),
+]
 Views = Annotated[
     str, typer.Option("--views", help="Several eyes in one picture: auto, none, or COLUMNSxROWS such as 2x1.")
+]
+Zoom = Annotated[
+    str,
+    typer.Option(
+        "--zoom",
+        metavar="auto|off|X0,Y0,X1,Y1",
+        help="Track in a rectangle around the eye, px of the picture, with all of the network's resolution: "
+        "auto looks for one before tracking where the eye is small in the picture. Several eyes: one "
+        "rectangle each, separated by ;",
+    ),
+]
+ZoomRectangle = Annotated[
+    str,
+    typer.Option(
+        "--zoom",
+        metavar="off|X0,Y0,X1,Y1",
+        help="Track in a rectangle only, px of the picture.",
+    ),
 ]
 Overlay = Annotated[bool, typer.Option("--overlay/--no-overlay", help="Write overlay.mp4.")]
 Report = Annotated[bool, typer.Option("--report/--no-report", help="Write report.html.")]
@@ -83,6 +110,14 @@ SnapshotFrames = Annotated[
         metavar="FRAMES",
         help="Store the tracker's memory every so many frames, for `ocusam correct` (0: hardly any). nano "
         "takes 0.25 MB an object each time.",
+    ),
+]
+Recover = Annotated[
+    bool,
+    typer.Option(
+        "--recover/--no-recover",
+        help="Look again for a pupil that has been lost for longer than a blink (half a second and 10 "
+        "frames), and click it where one convinces; run.json says where.",
     ),
 ]
 CrossNegatives = Annotated[

@@ -19,9 +19,11 @@ def track(
     weights: options.Weights = None,
     device: options.Device = "cpu",
     views: options.Views = "none",
+    zoom: options.ZoomRectangle = "off",
     overlay: options.Overlay = True,
     resume: options.Resume = False,
     snapshots: options.SnapshotFrames = 64,
+    dtype: options.Dtype = "float32",
 ) -> None:
     """Masks of any objects through any video: masklets/ (COCO RLE in Parquet) and overlay.mp4."""
     from ocusam.workflows.inputs.settings import RunSettings
@@ -36,7 +38,14 @@ def track(
             weights=weights,
             device=device,
             out=out,
-            settings=RunSettings(views=views, overlay=overlay, resume=resume, snapshot_frames=snapshots),
+            settings=RunSettings(
+                views=views,
+                zoom=zoom,
+                overlay=overlay,
+                resume=resume,
+                snapshot_frames=snapshots,
+                dtype=dtype,
+            ),
             progress=progress,
         )
     names = ", ".join(masklets.objects)

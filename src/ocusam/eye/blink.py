@@ -7,13 +7,13 @@ the usual by more than noise allows, or on which nothing is in sight. A dip is a
 either side, when it lasts 30 to 1000 ms (spontaneous blinks last 100-400 ms; Stern, Walrath and Goldstein
 1984, DOI 10.1111/j.1469-8986.1984.tb02312.x), and when the lids did it: a pupil that vanishes while iris or
 sclera stay in sight is *lost*; one that was last seen on the border of its view, and a partial dip during
-which the pupil travelled by more than half its diameter, is *looking away*. A longer dip is listed as a
-*closure* where the lids were seen to close. Onset and offset are where a tenth of the amplitude is reached;
-the *amplitude* is the largest closing as a share of the open value; from 0.8 on a blink is *full*, the limit
-of PERCLOS
-(Wierwille et al. 1994, DOT HS 808 247; Dinges and Grace 1998, FHWA-MCRT-98-006). Velocities are the largest
-slopes over about 20 ms. Frames of a blink without a pupil, with a sliver of it, or with something that does
-not look like it, keep no shape: no pupil values are invented inside a blink.
+which the pupil travelled there and back by more than half its diameter, is *looking away*. A partial dip
+without a lid's course (down and up within a frame each, or resting at its floor) is none either. A longer dip
+is a *closure* where the lids were seen to close. Onset and offset are where a tenth of the amplitude is
+reached; the *amplitude* is the largest closing as a share of the open value; from 0.8 on a blink is *full*,
+the limit of PERCLOS (Wierwille et al. 1994, DOT HS 808 247; Dinges and Grace 1998, FHWA-MCRT-98-006).
+Velocities are the largest slopes over about 20 ms. Frames of a blink without a pupil, with a sliver of it, or
+with something that does not look like it, keep no shape: no pupil values are invented inside a blink.
 
 What it does not know: with the pupil as the only source, a lid that does not reach the pupil, and how far a
 lid went beyond it (`source` in the table says which it was). Thresholds are from the literature or round
@@ -29,7 +29,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from ocusam.eye.openness import PUPIL, BoolArray, FloatArray, Openness, openness
+from ocusam.eye.openness import FISSURE, PUPIL, BoolArray, FloatArray, Openness, openness
 from ocusam.eye.signals import BLINK, LOST, TRACKED
 
 BLINK_COLUMNS: dict[str, type[pl.DataType]] = {
@@ -51,13 +51,13 @@ LID_OPENING = "lid_opening"
 
 SLOW_S = 0.025
 """Frames further apart than this may miss a lid on its way."""
+FLANK_S, REST_S = 0.1, 0.1
+"""How long before and after a blink a pupil is looked for; what a partial blink may always rest."""
 
 FULL, PARTIAL, CLOSURE = "full", "partial", "closure"
 _SHAPE = (
     "center_x_px", "center_y_px", "major_px", "minor_px", "angle_deg", "area_px", "rim_share", "fit_rms_px",
-    "parts",
-    "edge",
-    "center_sd_px",
+    "parts", "edge", "center_sd_px", "major_sd_px", "minor_sd_px", "angle_sd_deg",
 )  # fmt: skip
 
 Regions = Mapping[int, tuple[int, int, int, int]]
@@ -76,6 +76,9 @@ class BlinkRules:
         edge: share of the amplitude at which it begins and ends.
         merge_ms: a shorter opening between two dips belongs to one blink.
         travel: share of its diameter by which the pupil may move in a partial blink.
+        jump: a partial dip that falls and rises by more than this share of its depth within one frame each
+            is no blink.
+        rest: a partial dip that spends more than this share of its time at its floor is no blink.
     """
 
     min_ms: float = 30.0
@@ -87,6 +90,8 @@ class BlinkRules:
     edge: float = 0.1
     merge_ms: float = 50.0
     travel: float = 0.5
+    jump: float = 0.5
+    rest: float = 0.65
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,8 +189,7 @@ def _states(eye: _Eye, rules: BlinkRules) -> tuple[NDArray[np.object_], list[tup
             dips.append((first, last))
             inside[first : last + 1] = True
     # Outside a blink an odd shape is doubtful (`quality.doubtful`), but it is what was measured.
-    sliver = visible < rules.min_visible
-    unseen = ~measured | sliver | (inside & ~np.isfinite(visible))
+    unseen = ~measured | (visible < rules.min_visible) | (inside & ~np.isfinite(visible))
     states = np.where(unseen, np.where(inside, BLINK, LOST), TRACKED).astype(object)
     return states, dips
 
@@ -212,13 +216,15 @@ def _dips(eye: _Eye, rules: BlinkRules) -> list[tuple[int, int]]:
 
 
 def _threshold(relative: FloatArray, least: float) -> float:
-    """Least depth of a dip: noise is the scatter of second differences of an open eye."""
-    open_eye = relative[relative > 0.5]
-    if len(open_eye) < 5:
+    """Least depth of a dip: four times the noise of an open eye, the fast one (scatter of second differences)
+    or the slow one (how far it is below its median a sixth of the time)."""
+    if len(open_eye := relative[relative > 0.5]) < 5:
         return least
     second = np.diff(open_eye, 2)
-    noise = 1.4826 * float(np.median(np.abs(second - np.median(second)))) / 6**0.5
-    return float(min(0.5, max(least, 4.0 * noise)))
+    fast = 1.4826 * float(np.median(np.abs(second - np.median(second)))) / 6**0.5
+    low, middle = np.percentile(open_eye, [16, 50])
+    slow = float(middle - low)
+    return float(min(0.5, max(least, 4.0 * fast, 4.0 * slow)))
 
 
 def _level(values: FloatArray, n: int = 5) -> float:
@@ -229,8 +235,11 @@ def _level(values: FloatArray, n: int = 5) -> float:
 def _is_blink(eye: _Eye, first: int, last: int, rules: BlinkRules) -> bool:
     if first == 0 or last == len(eye.time) - 1:
         return False  # not flanked by an open eye
-    flanks = eye.lids.pupil_visible[max(0, first - 3) : first], eye.lids.pupil_visible[last + 1 : last + 4]
-    if not all(np.isfinite(side).any() for side in flanks):
+    near = max(3, round(FLANK_S / eye.lids.step_s)) if eye.lids.step_s > 0 else 3
+    there = np.isfinite(eye.lids.pupil_visible)
+    if eye.lids.source == FISSURE:  # an open fissure shows an eye too
+        there |= eye.relative > 1.0 - eye.threshold
+    if not (there[max(0, first - near) : first].any() and there[last + 1 : last + 1 + near].any()):
         return False
     duration_ms = (int(eye.time[last + 1]) - int(eye.time[first])) / 1e6
     if duration_ms < rules.min_ms:
@@ -243,35 +252,53 @@ def _is_blink(eye: _Eye, first: int, last: int, rules: BlinkRules) -> bool:
         or not _seen_closing(eye, first, last)
     ):
         return False
+    if _kind(eye, first, last, rules) == PARTIAL and _no_lid(eye, first, last, rules):
+        return False
     return not _looked_away(eye, first, last, rules)
+
+
+def _no_lid(eye: _Eye, first: int, last: int, rules: BlinkRules) -> bool:
+    """A partial dip without the course of a lid, which closes within 50 to 150 ms, opens in about twice that
+    and hardly rests: falling and returning from one frame to the next (a mask that lost a part), or staying
+    at its floor (an eye that looks behind its lid)."""
+    way = eye.relative[max(0, first - 1) : last + 2]
+    steps, depth = np.diff(way), _amplitude(eye, first, last)
+    # With all three objects a dip of four frames is more likely a quick lid than three lost masks.
+    sudden = min(-steps.min(), steps.max()) > rules.jump * depth
+    if eye.lids.step_s < SLOW_S and sudden and (eye.lids.source != FISSURE or last - first >= 4):
+        return True
+    inside = eye.relative[first : last + 1]
+    rest = np.count_nonzero(inside < inside.min() + 0.15 * depth)
+    return bool(rest * eye.lids.step_s > REST_S and rest > rules.rest * len(inside))
 
 
 def _looked_away(eye: _Eye, first: int, last: int, rules: BlinkRules) -> bool:
     """The pupil left its view, or travelled without being covered much."""
     if eye.region is not None and np.isfinite(eye.center[first - 1]).all():
         x0, y0, x1, y1 = eye.region
-        reach = eye.major[first - 1] / 2
-        (x, y) = eye.center[first - 1]
-        if min(x - x0, y - y0, x1 - 1 - x, y1 - 1 - y) < reach * 0.8:
+        x, y = eye.center[first - 1]
+        if min(x - x0, y - y0, x1 - 1 - x, y1 - 1 - y) < 0.4 * eye.major[first - 1]:
             return True
     deep = np.arange(first, last + 1)
     seen = deep[np.isfinite(eye.lids.pupil_visible[deep]) & (eye.lids.pupil_visible[deep] > 0.5)]
     if 1.0 - eye.relative[deep].min() >= rules.full_amplitude or len(seen) < 0.8 * len(deep):
         return False
-    # Where the eye was a little before and after: a saccade has its course within the dip. In a blink that
-    # goes with a change of gaze, one of the two is near.
+    # Where it was a little before and after: a saccade has its course within the dip.
     near, far = (max(1, round(t / max(eye.lids.step_s, 1e-3))) for t in (0.03, 0.1))
     sides = (
         eye.center[max(0, first - far) : max(1, first - near + 1)],
         eye.center[last + near : last + far + 1],
     )
     size = float(np.nanmedian(eye.major))
-    distances = []
-    for side in sides:
-        side = side[np.isfinite(side).all(axis=1)]
-        if len(side):
-            distances.append(float(np.median(np.hypot(*(eye.center[seen] - np.median(side, axis=0)).T))))
-    return bool(distances) and min(distances) > rules.travel * size
+    places = [
+        np.median(side[np.isfinite(side).all(axis=1)], axis=0) for side in sides if np.isfinite(side).any()
+    ]
+    distances = [float(np.median(np.hypot(*(eye.center[seen] - place).T))) for place in places]
+    if not distances or min(distances) <= rules.travel * size:
+        return False
+    # A blink on the way from one place to another is in between; who looks away and back is not.
+    between = len(places) == 2 and max(distances) < float(np.hypot(*(places[0] - places[1])))
+    return not between
 
 
 def _amplitude(eye: _Eye, first: int, last: int) -> float:
@@ -281,8 +308,7 @@ def _amplitude(eye: _Eye, first: int, last: int) -> float:
 def _kind(eye: _Eye, first: int, last: int, rules: BlinkRules) -> str:
     if _amplitude(eye, first, last) < rules.full_amplitude:
         return PARTIAL
-    longer = (int(eye.time[last + 1]) - int(eye.time[first])) / 1e6 > rules.max_ms
-    return CLOSURE if longer else FULL
+    return CLOSURE if (int(eye.time[last + 1]) - int(eye.time[first])) / 1e6 > rules.max_ms else FULL
 
 
 def _seen_closing(eye: _Eye, first: int, last: int) -> bool:

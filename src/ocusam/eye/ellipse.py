@@ -5,10 +5,11 @@ border hide part of it.
 
 Notable choices: direct least-squares fits (`direct_fit.py`), many at a time. What hides an eye cuts its
 outline *from outside*: points that are not rim lie inside the true ellipse. So several fits are made, each
-leaving out another stretch of the outline (or two opposite ones, as the lids cut the iris), and the one wins
-that explains most points as rim while almost no outline lies outside it. A last robust refit (Tukey weights)
-uses all points that agree with the winner. An outline of which too little can be explained so (a ragged mask)
-is fitted as a whole.
+leaving out another stretch of the outline (or two opposite ones, as the lids cut the iris), ellipses and
+circles, and the one wins that explains most points as rim while almost no outline lies outside it; a flat one
+has to explain more (two lids make a lying lens of a pupil). A last robust refit (Tukey weights, a weak wish
+for roundness: `rounded.py`) uses all points that agree with the winner. An outline of which too little can be
+explained so (a ragged mask) is fitted as a whole.
 
 What it does not know: the picture. The rim is not refined on the picture's own edge, and the other objects'
 masks are not consulted except as `ignore`.
@@ -26,7 +27,8 @@ from numpy.typing import ArrayLike, NDArray
 from ocusam.core.errors import InputError
 from ocusam.core.geometry import Ellipse
 from ocusam.eye.contour import Contour
-from ocusam.eye.direct_fit import MIN_POINTS, distances, fit_many
+from ocusam.eye.direct_fit import MIN_POINTS, distances, fit_many, median
+from ocusam.eye.rounded import circles, flatness_cost, refit
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
@@ -37,6 +39,8 @@ _MAJORITY, _MAJORITY_BOTH = 0.5, 1.0 / 3.0
 _STARTS = 16  # directions in which a stretch of the outline is left out on trial
 # Plausibility of an eye's ellipse, wide on purpose: a circle tilted by 78 degrees has the axis ratio 0.2.
 _MIN_AXIS_RATIO = 0.2
+_ROUND = 0.7  # least axis ratio of which nothing more is asked
+_STRETCHES = 4  # of rim, at most, where lids cut it
 _MAX_GROWTH = 2.5  # area of the completed ellipse over that of its visible part
 
 
@@ -114,8 +118,11 @@ def fit_rim(
     best = _best_candidate(contour, usable, tolerance)
     if best is None:
         return None
-    explained = np.mean((np.abs(best.distance(xy)) < tolerance)[usable])
-    if explained < (_MAJORITY_BOTH if both_lids else _MAJORITY):
+    rim = (np.abs(best.distance(xy)) < tolerance)[usable]
+    # Two lids leave a round pupil two stretches of rim; a ragged mask agrees with anything here and there.
+    stretches = np.count_nonzero(rim & ~np.roll(rim, 1))
+    cut_twice = both_lids or (best.minor > _ROUND * best.major and stretches <= _STRETCHES)
+    if np.mean(rim) < (_MAJORITY_BOTH if cut_twice else _MAJORITY):
         return _fit_all(contour, usable)
     best, reach = _refine(best, contour, usable, tolerance)
     distance = best.distance(xy)
@@ -142,17 +149,23 @@ def _best_candidate(contour: Contour, usable: BoolArray, tolerance: float) -> El
     all of it."""
     xy = contour.points
     plain = _as_ellipse(fit_many(xy, usable[None].astype(np.float64))[0])
-    if plain is not None and _plausible(plain, contour) and usable.all():
+    if (
+        plain is not None
+        and _plausible(plain, contour)
+        and usable.all()
+        and plain.minor > _ROUND * plain.major
+    ):
         off = np.abs(plain.distance(xy))
         if np.mean(off < tolerance / 2.0) > 0.97:
             return plain
-    rows = fit_many(xy, _weightings(len(xy)) * usable)
+    weightings = _weightings(len(xy)) * usable
+    rows = np.concatenate([fit_many(xy, weightings), circles(xy, weightings)])
     growth = math.pi / 4.0 * rows[:, 2] * rows[:, 3] / max(contour.area_px, 1.0)
     rows = rows[(growth <= _MAX_GROWTH) & (rows[:, 3] >= _MIN_AXIS_RATIO * rows[:, 2])]
     if not len(rows):
         return None
     growth = math.pi / 4.0 * rows[:, 2] * rows[:, 3] / max(contour.area_px, 1.0)
-    scores = _scores(distances(rows, xy), usable, tolerance, growth)
+    scores = _scores(distances(rows, xy), usable, tolerance, growth) - flatness_cost(rows)
     return _as_ellipse(rows[int(np.argmax(scores))])
 
 
@@ -209,11 +222,15 @@ def _refine(start: Ellipse, contour: Contour, usable: BoolArray, tolerance: floa
         near = usable & (np.abs(distance) < reach)
         if np.count_nonzero(near) < MIN_POINTS:
             break
-        spread = 1.4826 * float(np.median(np.abs(distance[near])))
+        spread = 1.4826 * median(np.abs(distance[near]))
         next_reach = min(reach, max(4.0 * spread, floor))
         relative = distance / next_reach
         weights = np.where(np.abs(relative) < 1.0, (1.0 - relative**2) ** 2, 0.0) * usable
-        fitted = fit_ellipse(contour.points, weights)
+        # Neighbouring points of an outline share their error over about a logit sample.
+        step = math.pi * 0.5 * (best.major + best.minor) / len(weights)
+        together = max(1.0, 2.0 * contour.spacing_px / max(step, 1e-6))
+        variance = max(spread, 0.05 * contour.spacing_px) ** 2 * together
+        fitted = refit(contour.points, weights, best, variance=variance)
         if fitted is None or not _plausible(fitted, contour):
             break
         best, reach = fitted, next_reach

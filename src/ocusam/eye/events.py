@@ -2,15 +2,17 @@
 
 Purpose: from the positions of one eye (or of gaze after calibration) to one row per event.
 
-Notable choices. Samples are put on a regular grid first; frames missing from the clock, frames that are
-not tracked, and `pad_ms` around blinks are gaps, which no event bridges. Methods: *adaptive* takes saccades
-where the velocity leaves an ellipse of `factor` median-based standard deviations (Engbert and Kliegl 2003,
-DOI 10.1016/S0042-6989(03)00084-1; Engbert et al. 2015) and calls what lies between them fixation: it needs no
+Notable choices. Samples are put on a regular grid first; frames missing from the clock, frames that are not
+tracked, and `pad_ms` around blinks are gaps, which no event bridges. Methods: *adaptive* takes saccades where
+the velocity leaves an ellipse of `factor` median-based standard deviations (Engbert and Kliegl 2003, DOI
+10.1016/S0042-6989(03)00084-1; Engbert et al. 2015) and calls what lies between them fixation: it needs no
 calibration and is the default; *ivt* and *idt* are the velocity and dispersion thresholds of Salvucci and
 Goldberg (2000, DOI 10.1145/355017.355028); *remodnav* (Dar, Wagner and Hanke 2021, DOI
 10.3758/s13428-020-01428-x) also tells pursuit and post-saccadic oscillations, wants degrees, and is not
 installed with ocusam (`pip install remodnav`). Positions are in px of the picture without a calibration, in
-degrees with one; column names carry the unit. pymovements takes seconds to import and is imported when used.
+degrees with one; column names carry the unit. A saccade smaller than `MICRO_DEG` is marked as microsaccade
+(Martinez-Conde, Otero-Millan and Macknik 2013, DOI 10.1038/nrn3405); that needs degrees. pymovements takes
+seconds to import and is imported when used.
 
 What it does not know: the eye's angle from pixels alone; pursuit, unless REMoDNaV is asked. Peak velocity is
 that of the smoothed velocity and falls short at low frame rates.
@@ -29,11 +31,33 @@ import polars as pl
 from numpy.typing import NDArray
 
 from ocusam.core.errors import InputError
+from ocusam.eye.event_quality import BINOCULAR, QUALITY_OF_EVENT, with_both_eyes, with_quality
 from ocusam.eye.quality import bcea, rms_s2s, spread
+
+__all__ = [
+    "BLINK_EVENT",
+    "FIXATION",
+    "METHODS",
+    "PSO",
+    "PURSUIT",
+    "SACCADE",
+    "EventRules",
+    "event_columns",
+    "find_events",
+    "fixations",
+    "main_sequence",
+    "regular",
+    "saccades",
+    "velocities",
+    "with_both_eyes",
+]
 
 FloatArray = NDArray[np.float64]
 FIXATION, SACCADE, PURSUIT, PSO, BLINK_EVENT = "fixation", "saccade", "smooth_pursuit", "pso", "blink"
 METHODS = ("adaptive", "ivt", "idt", "remodnav")
+_REACH = 3  # samples by which a gap shortens what the smoothed velocity can see
+MICRO_DEG = 1.0
+"""Amplitude below which a saccade is a microsaccade."""
 _REMODNAV = {
     "FIXA": FIXATION, "SACC": SACCADE, "ISAC": SACCADE, "PURS": PURSUIT,
     "HPSO": PSO, "LPSO": PSO, "IHPS": PSO, "ILPS": PSO,
@@ -95,7 +119,8 @@ def event_columns(unit: str) -> dict[str, type[pl.DataType]]:
         "onset_ns": pl.Int64,
         "offset_ns": pl.Int64,
     }
-    return head | dict.fromkeys(numbers, pl.Float64)
+    marks = {"cut": pl.Boolean, "microsaccade": pl.Boolean, BINOCULAR: pl.Boolean}
+    return head | dict.fromkeys(numbers, pl.Float64) | marks | QUALITY_OF_EVENT
 
 
 def find_events(
@@ -109,7 +134,8 @@ def find_events(
     """Events of one eye.
 
     Args:
-        samples: columns frame_idx, timestamp_ns, x, y (empty where not tracked), in order of time.
+        samples: columns frame_idx, timestamp_ns, x, y (empty where not tracked), and optionally diameter_px
+            and doubtful (bool), in order of time.
         rules: method and limits; None for the defaults.
         blinks: table of `blink.classify` (all views or this one), or None.
         view: which eye; goes to the table and selects the blinks.
@@ -117,8 +143,10 @@ def find_events(
 
     Returns:
         A table with `event_columns`, in order of onset. Saccades have start, end, amplitude (straight
-        distance from start to end), direction (from +x, clockwise on the screen, 0-360) and peak velocity;
-        fixations have their centre and precision (`quality.py`). offset_ns is the time of the last sample.
+        distance from start to end), direction (from +x towards +y, 0-360: clockwise where y points down) and
+        peak velocity; fixations have their centre and precision (`quality.py`). All but blinks have the
+        quality of their samples (`event_quality.py`). `cut` marks those that begin or end at a gap: they may
+        be longer, and the amplitude of a saccade larger. offset_ns is the time of the last sample.
 
     Raises:
         InputError: an unknown method or unit, a threshold missing, or REMoDNaV asked for and not installed.
@@ -139,11 +167,24 @@ def find_events(
         speed = np.hypot(velocity[:, 0], velocity[:, 1])
         frames = samples["frame_idx"].to_numpy()
         for name, first, last in _labelled(grid, velocity, rules, unit):
-            rows.append(
-                {"view": view, "event": name, **_describe(grid, speed, frames, first, last, name, unit)}
-            )
+            row = _describe(grid, speed, frames, first, last, name, unit)
+            rows.append({"view": view, "event": name, "cut": _cut(grid, first, last), **row})
     table = pl.DataFrame([{c: row.get(c) for c in columns} for row in rows], schema=columns)
-    return table.sort("onset_ns")
+    return with_quality(table.sort("onset_ns"), samples)
+
+
+def fixations(events: pl.DataFrame) -> pl.DataFrame:
+    """The fixations of a table of events, with the columns that fixations have."""
+    unit = "deg" if "amplitude_deg" in events.columns else "px"
+    only_others = (f"amplitude_{unit}", "direction_deg", "microsaccade", BINOCULAR)
+    return events.filter(pl.col("event") == FIXATION).drop("event", *only_others, strict=False)
+
+
+def saccades(events: pl.DataFrame) -> pl.DataFrame:
+    """The saccades of a table of events, with the columns that saccades have."""
+    found = events.filter(pl.col("event") == SACCADE)
+    others = [c for c in found.columns if c.startswith(("center_", "precision_", "bcea_"))]
+    return found.drop("event", *others)
 
 
 def regular(samples: pl.DataFrame, blinks: pl.DataFrame | None = None, pad_ms: float = 0.0) -> Grid | None:
@@ -177,12 +218,12 @@ def main_sequence(events: pl.DataFrame, unit: str = "deg") -> tuple[float, float
     10.1016/0025-5564(75)90075-9).
 
     Returns:
-        (k, p) by least squares on logarithms, or None with fewer than ten saccades.
+        (k, p) by least squares on logarithms, or None with fewer than ten saccades; those cut by a gap do not
+        count, since their amplitude is not known.
     """
     amplitude, velocity = f"amplitude_{unit}", f"peak_velocity_{unit}_s"
-    rows = events.filter(
-        (pl.col("event") == SACCADE) & (pl.col(amplitude) > 0) & (pl.col(velocity) > 0)
-    ).select(amplitude, velocity)
+    whole = (pl.col("event") == SACCADE) & ~pl.col("cut").fill_null(False)
+    rows = events.filter(whole & (pl.col(amplitude) > 0) & (pl.col(velocity) > 0)).select(amplitude, velocity)
     if len(rows) < 10:
         return None
     x, y = np.log(rows.to_numpy().astype(np.float64)).T
@@ -323,6 +364,8 @@ def _describe(
     if name in (SACCADE, PURSUIT):
         row[f"amplitude_{unit}"] = math.hypot(x1 - x0, y1 - y0)
         row["direction_deg"] = math.degrees(math.atan2(y1 - y0, x1 - x0)) % 360.0
+        if name == SACCADE and unit == "deg":
+            row["microsaccade"] = math.hypot(x1 - x0, y1 - y0) < MICRO_DEG
     if name == FIXATION:
         center = seen.mean(axis=0)
         row |= {f"center_x_{unit}": float(center[0]), f"center_y_{unit}": float(center[1])}
@@ -332,6 +375,14 @@ def _describe(
             f"bcea_{unit}2": bcea(xy),
         }
     return row
+
+
+def _cut(grid: Grid, first: int, last: int) -> bool:
+    """Whether an event begins or ends at a gap or an end of the recording."""
+    if first < _REACH or last + _REACH >= len(grid.xy):
+        return True
+    seen = _seen(grid.xy)
+    return not (seen[first - _REACH : first].all() and seen[last + 1 : last + 1 + _REACH].all())
 
 
 def _seen(values: FloatArray) -> NDArray[np.bool_]:

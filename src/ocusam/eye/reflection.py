@@ -6,7 +6,8 @@ pixel. `with_pupil_cr_vectors` adds the pupil-reflection vectors to a recording'
 Notable choices: the spot is the connected bright area nearest to the mask's centre; bright is above half
 between the ground around it and its peak. Its centre is that of the light above that half, pixel by pixel; in
 a saturated spot the plateau counts evenly and the slope around it carries the fraction, so both kinds are
-treated alike, and the answer says which it was. A spot whose peak is hardly above the ground has no answer.
+treated alike, and the answer says which it was. Spots that touch are cut at the neck. A spot whose peak is
+hardly above the ground has no answer.
 The intensity-weighted centre is what trackers use where the reflection covers more than a few pixels
 (Shortis, Clarke and Short 1994, DOI 10.1117/12.189141, compare such estimators).
 
@@ -27,6 +28,7 @@ from numpy.typing import NDArray
 from ocusam.core.errors import InputError
 from ocusam.core.geometry import Ellipse
 
+BoolArray = NDArray[np.bool_]
 _SATURATED = 250
 _LEAST_CONTRAST = 12.0  # grey levels of the peak above the ground
 _LARGE_PX = 6
@@ -42,14 +44,17 @@ class Spot:
         ellipse: centre of its light and the ellipse of equal second moments of its area, px.
         area_px: pixels above half of its height.
         saturated: its brightest part is at the camera's limit.
+        center_sd_px: standard deviation of the centre by the noise of the pixels around it (a weighted mean:
+            sqrt(sum of squared distances) / sum of weights, times the noise), mean of both directions.
     """
 
     ellipse: Ellipse
     area_px: float
     saturated: bool
+    center_sd_px: float = 0.0
 
 
-def locate_reflection(picture: NDArray[np.uint8], start: Ellipse) -> Spot | None:
+def locate_reflection(picture: NDArray[np.uint8] | NDArray[np.float32], start: Ellipse) -> Spot | None:
     """The bright spot at `start`.
 
     Args:
@@ -87,7 +92,11 @@ def locate_reflection(picture: NDArray[np.uint8], start: Ellipse) -> Spot | None
     weight = grey[rows, cols] - floor
     x, y = float(np.average(cols, weights=weight)), float(np.average(rows, weights=weight))
     ellipse = _shape(spot, area, (x + x0, y + y0))
-    return Spot(ellipse, area, peak >= _SATURATED)
+    # Pixels at the camera's limit do not scatter; the slope around them does.
+    free = grey[rows, cols] < _SATURATED
+    squares = float(((cols[free] - x) ** 2 + (rows[free] - y) ** 2).sum())
+    sd = _noise(grey) * math.sqrt(0.5 * squares) / max(float(weight.sum()), 1e-9)
+    return Spot(ellipse, area, peak >= _SATURATED, sd)
 
 
 def _nearest_bright(
@@ -106,7 +115,30 @@ def _nearest_bright(
     _, labels = cv2.connectedComponents(bright, connectivity=8)
     nearest = np.where(bright > 0, away, np.inf)
     label = labels[np.unravel_index(int(np.argmin(nearest)), nearest.shape)]
-    return np.asarray(labels == label, dtype=np.bool_), ground, float(peak)
+    return _apart(np.asarray(labels == label, dtype=np.bool_), away), ground, float(peak)
+
+
+def _apart(area: BoolArray, away: NDArray[np.float64]) -> BoolArray:
+    """Of reflections that touch each other, the one nearest to the start: cut at the neck.
+
+    Places deep within the area (two thirds of its greatest depth) that do not hang together are the cores of
+    different spots; every pixel belongs to the nearest core. One long spot has one long core."""
+    if np.count_nonzero(area) < 2 * _LARGE_PX:
+        return area
+    depth = cv2.distanceTransform(np.pad(area.astype(np.uint8), 1), cv2.DIST_L2, 3)[1:-1, 1:-1]
+    count, cores = cv2.connectedComponents((depth > 0.67 * depth.max()).astype(np.uint8), connectivity=8)
+    if count < 3:
+        return area
+    reach = [cv2.distanceTransform((cores != k).astype(np.uint8), cv2.DIST_L2, 3) for k in range(1, count)]
+    nearest = [float(away[cores == k].min()) for k in range(1, count)]
+    mine = int(np.argmin(nearest))
+    return np.asarray(area & (np.argmin(np.stack(reach), axis=0) == mine), dtype=np.bool_)
+
+
+def _noise(grey: NDArray[np.float64]) -> float:
+    """Standard deviation of pixel noise (Immerkaer 1996, DOI 10.1006/cviu.1996.0060), by a median."""
+    line = np.array([1.0, -2.0, 1.0])
+    return 1.4826 * float(np.median(np.abs(cv2.sepFilter2D(grey, -1, line, line)))) / 6.0
 
 
 def _shape(spot: NDArray[np.bool_], area: float, center: tuple[float, float]) -> Ellipse:

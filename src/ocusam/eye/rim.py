@@ -32,7 +32,9 @@ from numpy.typing import NDArray
 
 from ocusam.core.errors import InputError
 from ocusam.core.geometry import Ellipse
-from ocusam.eye.direct_fit import MIN_POINTS, distances, fit_many
+from ocusam.eye.direct_fit import MIN_POINTS, distances, fit_many, median
+from ocusam.eye.rim_polish import NORMALS, Smoothed, normals_of, polish
+from ocusam.eye.rounded import circles, flatness_cost, refit
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
@@ -43,13 +45,15 @@ _LEAST_REACH_PX = 3.0
 _STEP_PX = 0.5
 _REFITS = 3
 _FLATTEST = 0.25  # least axis ratio: a circle tilted by 75 degrees
-_LEAST_OF_SEEN = 0.4  # of the normals looked at, with an agreeing place
-_LEAST_SHARE = 0.25  # of all normals; less of an outline does not hold an ellipse
+_LEAST_OF_SEEN = 0.3  # of the normals looked at, with an agreeing place
+_LEAST_SHARE = 0.15  # of all normals; less of an outline does not hold an ellipse
 _LARGEST_SHIFT = 0.3  # of the centre, as a share of the diameter
 _AREA_CHANGE = (0.5, 2.0)
+_LARGEST_POLISH, _POLISH_CHANGE = 0.05, (0.85, 1.18)  # the same for the last step
 _ROUGHEST = 0.03  # scatter of the places, as a share of the diameter
 _LEAST_CONTRAST = 3.0  # grey levels between the two sides
 _CONTRAST_TO_NOISE = 1.0
+_USUAL = 30.0  # percentile of the steps
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,8 +65,7 @@ class RimFit:
         places: (N, 2) the edge places that agree with it, px.
         share: share of the normals with such a place, 0..1.
         rms_px: root mean square distance of these places from the ellipse.
-        center_sd_px: standard deviation of the centre (mean of both directions) that this scatter means,
-            neighbouring normals taken as dependent within the smoothing of the picture.
+        center_sd_px, major_sd_px, minor_sd_px, angle_sd_deg: standard deviations by noise (`rim_polish`).
         contrast: grey levels from the inner to the outer side (positive: dark inside).
     """
 
@@ -71,6 +74,9 @@ class RimFit:
     share: float
     rms_px: float
     center_sd_px: float
+    major_sd_px: float
+    minor_sd_px: float
+    angle_sd_deg: float
     contrast: float
 
 
@@ -98,13 +104,16 @@ def refine_rim(
         return None
     around = _Surroundings(picture, start, radius)
     seen = np.ones(_NORMALS, dtype=np.bool_) if rim_points is None else _seen(start, rim_points)
-    now, found = start, None
+    now, contrast, carriers = start, 0.0, seen
     for number, reach in enumerate(_REACHES):
-        found = around.fit(now, max(_LEAST_REACH_PX, reach * radius), seen, first=number == 0)
-        if found is None:
+        rough = around.fit(now, max(_LEAST_REACH_PX, reach * radius), seen, first=number == 0)
+        if rough is None:
             return None
-        now = found.ellipse
-    assert found is not None
+        now, contrast, carriers = rough
+    found = around.polish(now, contrast, (seen, carriers), rim_points)
+    if found is None:
+        return None
+    now = found.ellipse
     shift = math.dist(now.center, start.center)
     change = now.area / max(start.area, 1e-9)
     diameter = 0.5 * (now.major + now.minor)
@@ -119,29 +128,32 @@ class _Surroundings:
     """The smoothed part of a picture around one object."""
 
     def __init__(self, picture: NDArray[np.uint8], start: Ellipse, radius: float) -> None:
-        self._sigma = min(max(0.8, 0.04 * radius), 3.0)
-        margin = (1.0 + 2.0 * max(_REACHES)) * 0.5 * start.major + 4.0 * self._sigma + 4.0
+        sigma = min(max(0.8, 0.04 * radius), 3.0)
+        margin = (1.0 + 2.0 * max(_REACHES)) * 0.5 * start.major + 4.0 * sigma + 4.0
         x0, y0 = (max(0, math.floor(c - margin)) for c in start.center)
         part = picture[y0 : y0 + math.ceil(2 * margin) + 2, x0 : x0 + math.ceil(2 * margin) + 2]
         if part.ndim == 3:
             part = cv2.cvtColor(np.ascontiguousarray(part), cv2.COLOR_RGB2GRAY)
-        self._origin = np.array([x0, y0], dtype=np.float64)
         self._size = part.shape
         grey = part.astype(np.float32)
-        self._smooth = cv2.GaussianBlur(grey, (0, 0), self._sigma) if part.size else grey
+        smooth = cv2.GaussianBlur(grey, (0, 0), sigma) if part.size else grey
+        self._picture = Smoothed(smooth, np.array([x0, y0], dtype=np.float64), sigma, grey)
         self._noise = _noise(grey) if min(self._size) > 3 else 0.0
 
-    def fit(self, about: Ellipse, reach: float, seen: BoolArray, *, first: bool) -> RimFit | None:
-        """One round: places along the normals of `about` within `reach` px, then a robust ellipse.
+    def fit(
+        self, about: Ellipse, reach: float, seen: BoolArray, *, first: bool
+    ) -> tuple[Ellipse, float, BoolArray] | None:
+        """One round: places along the normals of `about` within `reach` px, then a robust ellipse; with the
+        contrast and the normals that carry it.
 
         In the first round `about` is the mask's, and the places themselves must say which of them belong
         together; later rounds go on from the ellipse they have.
         """
         if min(self._size) < 4:
             return None
-        rim, normals = _normals(about)
+        rim, normals = normals_of(about, _NORMALS)
         offsets = np.arange(-reach, reach + 1e-6, _STEP_PX)
-        lines = self._lines(rim, normals, offsets)
+        lines = self._picture.along(rim, normals, offsets)
         side = max(2, round(0.5 * reach / _STEP_PX))
         inner, outer = _median(lines[seen, :side]), _median(lines[seen, -side:])
         contrast = outer - inner
@@ -152,73 +164,95 @@ class _Surroundings:
         if np.count_nonzero(valid) < _least(seen):
             return None
         near = max(0.25 * reach, 0.7)
-        start = _consensus(xy, valid, near) if first else _row(about)
-        return None if start is None else self._robust(xy, valid, start, near, _least(seen), contrast)
+        start = _consensus(xy, valid, near) if first else about
+        found = None if start is None else _robust(xy, valid, start, near, _least(seen))
+        return None if found is None else (found[0], contrast, found[1])
 
-    def _lines(self, rim: FloatArray, normals: FloatArray, offsets: FloatArray) -> FloatArray:
-        """Grey levels along the normals, NaN outside the picture. -> (N, K)."""
-        xy = (rim - self._origin)[:, None] + offsets[None, :, None] * normals[:, None]
-        x, y = xy[..., 0].astype(np.float32), xy[..., 1].astype(np.float32)
-        levels = cv2.remap(self._smooth, x, y, cv2.INTER_LINEAR).astype(np.float64)
-        h, w = self._size
-        inside = (x >= 0) & (y >= 0) & (x <= w - 1) & (y <= h - 1)
-        return np.asarray(np.where(inside, levels, np.nan))
-
-    def _robust(
-        self, xy: FloatArray, valid: BoolArray, row: FloatArray, near: float, least: float, contrast: float
+    def polish(
+        self,
+        about: Ellipse,
+        contrast: float,
+        normals: tuple[BoolArray, BoolArray],
+        outline: FloatArray | None,
     ) -> RimFit | None:
-        """Refit with Tukey weights whose reach shrinks from `near` px to 3.5 robust standard deviations."""
-        weights = np.zeros(len(xy))
-        for _ in range(_REFITS):
-            away = distances(row[None], xy)[0]
-            close = valid & (np.abs(away) < near)
-            if np.count_nonzero(close) < MIN_POINTS:
-                return None
-            spread = 1.4826 * float(np.median(np.abs(away[close])))
-            near = min(near, max(3.5 * spread, 0.35))
-            relative = away / near
-            weights = np.where(np.abs(relative) < 1.0, (1.0 - relative**2) ** 2, 0.0) * valid
-            new = fit_many(xy, weights[None])[0]
-            if not np.isfinite(new).all() or new[3] < _FLATTEST * new[2]:
-                return None
-            row = new
-        used = weights > 0
-        share = np.count_nonzero(used) / len(xy)
-        if np.count_nonzero(used) < least:
+        """The last step. `normals`: those that may be rim, and those that carry `about`."""
+        seen, carriers = normals
+        found = polish(
+            self._picture,
+            about,
+            math.copysign(1.0, contrast),
+            seen=_soft(seen, about.angle),
+            carriers=_soft(carriers, about.angle, grow=False),
+            outline=outline,
+        )
+        if found is None or found.share < _least(seen) / len(seen):
             return None
-        away = distances(row[None], xy)[0][used]
-        rms = float(np.sqrt(np.mean(away**2)))
-        x, y, major, minor, angle = row.tolist()
-        ellipse = Ellipse((x, y), (major, minor), math.degrees(angle) % 180.0)
-        circumference = math.pi * 0.5 * (major + minor)
-        # Places closer together than the smoothing share their noise: that many count as one.
-        together = max(1.0, 2.5 * self._sigma * len(xy) / circumference)
-        freedom = max(1.0, np.count_nonzero(used) / together - 5.0)
-        spread_of_fit = rms * math.sqrt(np.count_nonzero(used) / together / freedom)
-        sd = spread_of_fit * _center_gain(ellipse, xy[used]) * math.sqrt(together)
-        return RimFit(ellipse, xy[used], share, rms, sd, contrast)
+        change = found.ellipse.area / about.area
+        if math.dist(found.ellipse.center, about.center) > _LARGEST_POLISH * about.major + 1.0 or not (
+            _POLISH_CHANGE[0] < change < _POLISH_CHANGE[1]
+        ):
+            return None  # that was no small correction
+        return RimFit(
+            found.ellipse,
+            found.places,
+            found.share,
+            found.rms_px,
+            found.center_sd_px,
+            found.major_sd_px,
+            found.minor_sd_px,
+            found.angle_sd_deg,
+            contrast,
+        )
+
+
+def _soft(flags: BoolArray, angle: float, *, grow: bool = True) -> FloatArray:
+    """Flags of normals as weights for `polish`: its own number of them, from +x on, with soft ends."""
+    n = len(flags)
+    wide = _spread(flags.astype(np.float64), 5) > 0 if grow else flags
+    soft = _spread(wide.astype(np.float64), 5) / 5.0
+    at = (np.arange(NORMALS) / NORMALS - angle / 360.0) % 1.0 * n
+    return np.asarray(np.interp(at, np.arange(n + 1), np.append(soft, soft[0])))
+
+
+def _spread(values: FloatArray, n: int) -> FloatArray:
+    """Running sum over n neighbours of a ring."""
+    half = n // 2
+    return np.asarray(
+        np.convolve(np.concatenate([values[-half:], values, values[:half]]), np.ones(n), "valid")
+    )
+
+
+def _robust(
+    xy: FloatArray, valid: BoolArray, ellipse: Ellipse, near: float, least: float
+) -> tuple[Ellipse, BoolArray] | None:
+    """Refit with Tukey weights whose reach shrinks from `near` px to 3.5 robust standard deviations."""
+    weights = np.zeros(len(xy))
+    for _ in range(_REFITS):
+        away = ellipse.distance(xy)
+        close = valid & (np.abs(away) < near)
+        if np.count_nonzero(close) < MIN_POINTS:
+            return None
+        spread = 1.4826 * median(np.abs(away[close]))
+        near = min(near, max(3.5 * spread, 0.35))
+        relative = away / near
+        weights = np.where(np.abs(relative) < 1.0, (1.0 - relative**2) ** 2, 0.0) * valid
+        # Neighbouring places share what the iris does to them: count three as one.
+        new = refit(xy, weights, ellipse, variance=3.0 * max(spread, 0.1) ** 2)
+        if new is None:
+            return None
+        ellipse = new
+    return (ellipse, weights > 0.2) if np.count_nonzero(weights) >= least else None
 
 
 def _noise(grey: NDArray[np.float32]) -> float:
     """Standard deviation of pixel noise (Immerkaer 1996, DOI 10.1006/cviu.1996.0060), by a median."""
     kernel = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], dtype=np.float32)
-    return float(np.median(np.abs(cv2.filter2D(grey, -1, kernel)))) * 1.4826 / 6.0
+    return median(np.abs(cv2.filter2D(grey, -1, kernel)).ravel()) * 1.4826 / 6.0
 
 
 def _median(levels: FloatArray) -> float:
     known = levels[np.isfinite(levels)]
-    return float(np.median(known)) if known.size else math.nan
-
-
-def _normals(ellipse: Ellipse) -> tuple[FloatArray, FloatArray]:
-    """Points at equal parameter angles and unit normals pointing outwards. -> (N, 2), (N, 2)."""
-    t = np.arange(_NORMALS) * (2.0 * math.pi / _NORMALS)
-    a, b, angle = ellipse.major / 2.0, ellipse.minor / 2.0, math.radians(ellipse.angle)
-    turn = np.array([[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]])
-    points = np.stack([a * np.cos(t), b * np.sin(t)], axis=1) @ turn + np.array(ellipse.center)
-    normals = np.stack([b * np.cos(t), a * np.sin(t)], axis=1)
-    normals = normals / np.hypot(*normals.T)[:, None] @ turn
-    return points, normals
+    return median(known) if known.size else math.nan
 
 
 def _seen(ellipse: Ellipse, rim_points: FloatArray) -> BoolArray:
@@ -266,30 +300,29 @@ def _places(
     valid = seen & np.isfinite(peak) & (peak > 0) & np.isfinite(inside) & np.isfinite(outside)
     if np.count_nonzero(valid) < MIN_POINTS:
         return offsets[best], np.zeros(len(lines), dtype=np.bool_)
-    size = abs(contrast)
     step = (outside - inside) * math.copysign(1.0, contrast)
-    usual_inside, usual_outside = np.median(inside[valid]), np.median(outside[valid])
-    valid &= np.abs(inside - usual_inside) < 0.5 * size
-    valid &= np.abs(outside - usual_outside) < 0.8 * size
-    valid &= step > 0.25 * size
+    steep = valid & (step > 0.15 * abs(contrast))
+    if np.count_nonzero(steep) < MIN_POINTS:
+        return offsets[best], np.zeros(len(lines), dtype=np.bool_)
+    # A lid is brighter than the iris beside it: the usual step is one of the smaller ones.
+    usual = float(np.percentile(step[steep], _USUAL))
+    usual_inside = np.median(inside[steep])
+    valid = steep & (np.abs(inside - usual_inside) < 0.5 * usual)
+    valid &= (step > 0.45 * usual) & (step < 2.0 * usual)
     return offsets[best] + shift * _STEP_PX, np.asarray(valid, dtype=np.bool_)
 
 
-def _consensus(xy: FloatArray, valid: BoolArray, near: float) -> FloatArray | None:
+def _consensus(xy: FloatArray, valid: BoolArray, near: float) -> Ellipse | None:
     """Of fits that each leave out another stretch, the one with most places close by."""
-    rows = fit_many(xy, _leave_out(len(xy)) * valid)
+    weightings = _leave_out(len(xy)) * valid
+    rows = np.concatenate([fit_many(xy, weightings), circles(xy, weightings)])
     rows = rows[np.isfinite(rows).all(axis=1)]
     rows = rows[rows[:, 3] >= _FLATTEST * rows[:, 2]] if len(rows) else rows
     if not len(rows):
         return None
-    votes = np.clip(1.0 - (distances(rows, xy) / near) ** 2, 0.0, None)[:, valid].sum(axis=1)
-    best: FloatArray = rows[int(np.argmax(votes))]
-    return best
-
-
-def _row(ellipse: Ellipse) -> FloatArray:
-    """An ellipse as `direct_fit` writes it."""
-    return np.array([*ellipse.center, ellipse.major, ellipse.minor, math.radians(ellipse.angle)])
+    votes = np.clip(1.0 - (distances(rows, xy) / near) ** 2, 0.0, None)[:, valid].mean(axis=1)
+    x, y, major, minor, angle = rows[int(np.argmax(votes - flatness_cost(rows)))].tolist()
+    return Ellipse((x, y), (major, minor), math.degrees(angle) % 180.0)
 
 
 @lru_cache(maxsize=2)
@@ -300,22 +333,3 @@ def _leave_out(n: int) -> FloatArray:
         for start in range(12):
             rows.append((((np.arange(n) / n) - start / 12.0) % 1.0 >= share).astype(np.float64))
     return np.stack(rows)
-
-
-def _center_gain(ellipse: Ellipse, places: FloatArray) -> float:
-    """Standard deviation of the centre for unit noise of independent places, mean of both directions.
-
-    From the linearised distance: moving the centre, axes and orientation of the ellipse by d moves the
-    outline along its
-    normal by J d; the covariance is (J'J)^-1."""
-    angle = math.radians(ellipse.angle)
-    turn = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
-    u, v = ((places - np.array(ellipse.center)) @ turn).T
-    a, b = ellipse.major / 2.0, ellipse.minor / 2.0
-    t = np.arctan2(v / b, u / a)
-    normal = np.stack([b * np.cos(t), a * np.sin(t)], axis=1)
-    normal /= np.hypot(*normal.T)[:, None]
-    nu, nv = normal.T
-    jacobian = np.stack([nu, nv, nu * np.cos(t), nv * np.sin(t), (nv * u - nu * v) / (0.5 * (a + b))], axis=1)
-    covariance = np.linalg.pinv(jacobian.T @ jacobian)
-    return math.sqrt(max(0.0, 0.5 * float(covariance[0, 0] + covariance[1, 1])))

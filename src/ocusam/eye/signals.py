@@ -68,6 +68,9 @@ COLUMNS: dict[str, type[pl.DataType]] = {
     "parts": pl.Int64,
     "edge": pl.String,
     "center_sd_px": pl.Float64,
+    "major_sd_px": pl.Float64,
+    "minor_sd_px": pl.Float64,
+    "angle_sd_deg": pl.Float64,
 }
 _PACK_EVERY = 4096
 
@@ -85,7 +88,8 @@ class Measurement:
         fit_rms_px: distance of the seen outline from the ellipse.
         parts: number of connected parts of the mask.
         edge: what the ellipse was fitted to: "picture" or "mask"; None without one.
-        center_sd_px: standard deviation of the centre by the scatter of the picture's edge (`rim.RimFit`).
+        center_sd_px, major_sd_px, minor_sd_px, angle_sd_deg: standard deviations by the picture's noise
+            (`rim.RimFit`, `reflection.Spot`).
     """
 
     ellipse: Ellipse | None
@@ -97,6 +101,9 @@ class Measurement:
     parts: int = 0
     edge: str | None = None
     center_sd_px: float | None = None
+    major_sd_px: float | None = None
+    minor_sd_px: float | None = None
+    angle_sd_deg: float | None = None
 
 
 def is_reflection(name: str) -> bool:
@@ -134,13 +141,15 @@ def measure(
     if ellipse is None and is_reflection(name):
         ellipse = _moments(contour)
     share, rms = (fit.rim_share, fit.rms_px) if fit is not None else (None, None)
-    edge, deviation = None if ellipse is None else "mask", None
+    edge = None if ellipse is None else "mask"
+    deviations: tuple[float | None, ...] = (None,) * 4
     if ellipse is not None and picture is not None:
         if is_reflection(name) and (spot := locate_reflection(picture, ellipse)) is not None:
             ellipse, edge, share, rms = spot.ellipse, "picture", None, None
+            deviations = (spot.center_sd_px, None, None, None)
         elif name in ("pupil", "iris") and (rim := _refined(picture, ellipse, contour, fit)):
             ellipse, edge, share, rms = rim.ellipse, "picture", rim.share, rim.rms_px
-            deviation = rim.center_sd_px
+            deviations = (rim.center_sd_px, rim.major_sd_px, rim.minor_sd_px, rim.angle_sd_deg)
     if ellipse is not None:
         ellipse = ellipse.translated(*origin)
     return Measurement(
@@ -152,7 +161,7 @@ def measure(
         rms,
         contour.parts,
         edge,
-        deviation,
+        *deviations,
     )
 
 
@@ -191,6 +200,12 @@ class SignalTable:
         e = measured.ellipse
         here = measured.area_px > 0 and (e is not None or name == "sclera")
         shape = (None,) * 5 if e is None else (e.center[0], e.center[1], e.major, e.minor, e.angle)
+        deviations = (
+            measured.center_sd_px,
+            measured.major_sd_px,
+            measured.minor_sd_px,
+            measured.angle_sd_deg,
+        )
         self._rows.append(
             (
                 frame_idx,
@@ -206,7 +221,7 @@ class SignalTable:
                 measured.fit_rms_px,
                 measured.parts if here else None,
                 measured.edge if here else None,
-                measured.center_sd_px if here else None,
+                *(deviations if here else (None,) * 4),
             )
         )
         if len(self._rows) >= _PACK_EVERY:

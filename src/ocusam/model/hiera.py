@@ -14,21 +14,25 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ocusam.model.config import Sam2Config
+from ocusam.model.constants import Constants
 from ocusam.model.layers import MLP, attend
 
 
 def _pool(x_bhwc: Tensor) -> Tensor:
-    """Halve height and width by the maximum of 2 x 2."""
-    return F.max_pool2d(x_bhwc.permute(0, 3, 1, 2), 2).permute(0, 2, 3, 1)
+    """Halve height and width by the maximum of 2 x 2; whole rows at a time, since channels lie together."""
+    height, width = (side // 2 * 2 for side in x_bhwc.shape[1:3])
+    x = torch.maximum(x_bhwc[:, 0:height:2], x_bhwc[:, 1:height:2])
+    return torch.maximum(x[:, :, 0:width:2], x[:, :, 1:width:2])
 
 
-def _into_windows(x_bhwc: Tensor, window: int) -> Tensor:
-    """Cut (B, H, W, C) into (B * windows, window, window, C), padding below and right with zeros."""
+def _into_windows(x_bhwc: Tensor, window: int, padding_c: Tensor) -> Tensor:
+    """Cut (B, H, W, C) into (B * windows, window, window, C); below and right of the map lies `padding_c`."""
     b, h, w, c = x_bhwc.shape
-    pad_h, pad_w = -h % window, -w % window
-    if pad_h or pad_w:
-        x_bhwc = F.pad(x_bhwc, (0, 0, 0, pad_w, 0, pad_h))
-    rows, columns = (h + pad_h) // window, (w + pad_w) // window
+    rows, columns = -(-h // window), -(-w // window)
+    if (rows * window, columns * window) != (h, w):
+        padded = padding_c.to(x_bhwc.dtype).repeat(b, rows * window, columns * window, 1)
+        padded[:, :h, :w] = x_bhwc
+        x_bhwc = padded
     x = x_bhwc.view(b, rows, window, columns, window, c)
     return x.transpose(2, 3).reshape(-1, window, window, c)
 
@@ -42,10 +46,16 @@ def _from_windows(windows: Tensor, window: int, height: int, width: int) -> Tens
 
 
 class MultiScaleAttention(nn.Module):
-    """Self-attention over all tokens of a window, with queries pooled 2 x 2 where the resolution drops."""
+    """Self-attention over all tokens of a window, with queries pooled 2 x 2 where the resolution drops.
 
-    def __init__(self, dim: int, dim_out: int, num_heads: int, pool_queries: bool) -> None:
+    `window` 0 means one window, the whole map. Windows that do not fit are filled up with tokens of zeros,
+    whose queries, keys and values are the projection's bias: there windows are cut behind the projection, so
+    that padding is never multiplied.
+    """
+
+    def __init__(self, dim: int, dim_out: int, num_heads: int, pool_queries: bool, window: int) -> None:
         super().__init__()
+        self.window = window
         self.num_heads = num_heads
         self.pool_queries = pool_queries
         self.qkv = nn.Linear(dim, dim_out * 3)
@@ -53,16 +63,25 @@ class MultiScaleAttention(nn.Module):
 
     def forward(self, x_bhwc: Tensor) -> Tensor:
         """Return (B, H, W, dim_out), or half of H and W where queries are pooled."""
-        b, h, w, _ = x_bhwc.shape
-        q, k, v = self.qkv(x_bhwc).chunk(3, dim=-1)
+        height, width = x_bhwc.shape[1:3]
+        window, bias = self.window, self.qkv.bias
+        if window and height % window == 0 and width % window == 0:
+            qkv = self.qkv(_into_windows(x_bhwc, window, bias))
+        else:
+            qkv = self.qkv(x_bhwc)
+            qkv = _into_windows(qkv, window, bias) if window else qkv
+        q, k, v = qkv.chunk(3, dim=-1)
         if self.pool_queries:
             q = _pool(q)
-            h, w = q.shape[1:3]
+            height, width, window = height // 2, width // 2, window // 2
+        b, h, w, _ = q.shape
         q, k, v = (
             t.reshape(b, -1, self.num_heads, t.shape[-1] // self.num_heads).transpose(1, 2) for t in (q, k, v)
         )
-        out = attend(q, k, v)
-        projected: Tensor = self.proj(out.transpose(1, 2).reshape(b, h, w, -1))
+        out = attend(q, k, v).transpose(1, 2).reshape(b, h, w, -1)
+        if window:
+            out = _from_windows(out, window, height, width)
+        projected: Tensor = self.proj(out)
         return projected
 
 
@@ -73,11 +92,10 @@ class MultiScaleBlock(nn.Module):
         self, dim: int, dim_out: int, num_heads: int, *, window: int, pool: bool, drop_path: float = 0.0
     ) -> None:
         super().__init__()
-        self.window = window
         self.pool = pool
         self.drop_path = drop_path
         self.norm1 = nn.LayerNorm(dim, eps=1e-6)
-        self.attn = MultiScaleAttention(dim, dim_out, num_heads, pool)
+        self.attn = MultiScaleAttention(dim, dim_out, num_heads, pool, window)
         self.norm2 = nn.LayerNorm(dim_out, eps=1e-6)
         self.mlp = MLP(dim_out, dim_out * 4, dim_out, 2, activation=nn.GELU())
         if dim != dim_out:
@@ -100,13 +118,7 @@ class MultiScaleBlock(nn.Module):
             shortcut = self.proj(x)
             if self.pool:
                 shortcut = _pool(shortcut)
-        if self.window:
-            x = self.attn(_into_windows(x, self.window))
-            window = self.window // 2 if self.pool else self.window
-            x = _from_windows(x, window, shortcut.shape[1], shortcut.shape[2])
-        else:
-            x = self.attn(x)
-        x = shortcut + self._keep(x)
+        x = shortcut + self._keep(self.attn(x))
         return x + self._keep(self.mlp(self.norm2(x)))
 
 
@@ -118,8 +130,8 @@ class PatchEmbed(nn.Module):
         self.proj = nn.Conv2d(3, embed_dim, kernel_size=7, stride=4, padding=3)
 
     def forward(self, images_b3hw: Tensor) -> Tensor:
-        """Return (B, H/4, W/4, C)."""
-        patches: Tensor = self.proj(images_b3hw)
+        """Return (B, H/4, W/4, C), contiguous."""
+        patches: Tensor = self.proj(images_b3hw.contiguous(memory_format=torch.channels_last))
         return patches.permute(0, 2, 3, 1)
 
 
@@ -150,13 +162,18 @@ class Hiera(nn.Module):
                 MultiScaleBlock(dim, dim_out, heads, window=window, pool=first_of_stage, drop_path=drop_path)
             )
             dim = dim_out
+        self._constants = Constants()
 
     def position_map(self, height: int, width: int) -> Tensor:
         """Return the (1, H, W, C) position embedding: a coarse map stretched over a tiled window."""
-        stretched = F.interpolate(self.pos_embed, size=(height, width), mode="bicubic")
-        window = self.pos_embed_window
-        tiled = window.tile(1, 1, height // window.shape[2], width // window.shape[3])
-        return (stretched + tiled).permute(0, 2, 3, 1)
+
+        def make() -> Tensor:
+            stretched = F.interpolate(self.pos_embed, size=(height, width), mode="bicubic")
+            window = self.pos_embed_window
+            tiled = window.tile(1, 1, height // window.shape[2], width // window.shape[3])
+            return (stretched + tiled).permute(0, 2, 3, 1).contiguous()
+
+        return self._constants((height, width), make, self.pos_embed, self.pos_embed_window)
 
     def forward(self, images_b3hw: Tensor) -> list[Tensor]:
         """Map (B, 3, S, S) images to four (B, C_i, S/stride_i, S/stride_i) maps, finest first."""

@@ -15,29 +15,49 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 _FEW_TOKENS = 64
+_FEW_CHANNELS = 8
+# Scores that are worth more than one operator, and how many there may be at a time (64 MB in float32).
+_MANY_SCORES = 2**16
+_SCORES_AT_ONCE = 2**24
 
 
-def _trains_in_bfloat16(q_bhnd: Tensor) -> bool:
-    return q_bhnd.requires_grad and q_bhnd.dtype == torch.bfloat16
+def _plainly(q_bhnd: Tensor, k_bhmd: Tensor, v_bhme: Tensor) -> bool:
+    """Whether two plain matrix products beat the fused kernel; see `attend`."""
+    if q_bhnd.device.type != "cpu":
+        return False
+    batch, heads, n, d = q_bhnd.shape
+    m = k_bhmd.shape[2]
+    if q_bhnd.dtype == torch.float32:
+        return min(n, m) <= _FEW_TOKENS or v_bhme.shape[3] < d
+    if q_bhnd.dtype != torch.bfloat16:
+        return False
+    if q_bhnd.requires_grad:
+        return True
+    return batch * heads * n * m >= _MANY_SCORES and not torch.cpu.get_capabilities().get("amx_tile", False)
 
 
-def attend(q_bhnd: Tensor, k_bhmd: Tensor, v_bhmd: Tensor) -> Tensor:
-    """Scaled dot-product attention, (B, heads, N, d).
+def attend(q_bhnd: Tensor, k_bhmd: Tensor, v_bhme: Tensor) -> Tensor:
+    """Scaled dot-product attention, (B, heads, N, e); values may be narrower than queries and keys.
 
-    PyTorch's fused kernel, but for two cases on a CPU, where two plain matrix products stand instead. In
-    bfloat16 training its backward pass takes two to four times as long (PyTorch 2.13, AVX512-BF16). And
-    where few tokens meet others in float32 (the decoder's tokens, small windows), plain products cost
-    little and came closer to the reference (docs/lab_log.md).
+    PyTorch's fused kernel, but on a CPU two plain matrix products where these are better. In float32: where
+    few tokens meet others (the decoder's tokens, small windows), since they cost little there and came closer
+    to the reference (docs/lab_log.md), and where values are narrow, which the fused kernel does not know. In
+    bfloat16: everywhere but in the smallest attentions, since the fused kernel needs AMX to be fast, and its
+    backward pass takes two to four times as long in any case (PyTorch 2.13, AVX512-BF16).
     """
-    plain = False
-    if q_bhnd.device.type == "cpu":
-        few = min(q_bhnd.shape[-2], k_bhmd.shape[-2]) <= _FEW_TOKENS
-        plain = few if q_bhnd.dtype == torch.float32 else _trains_in_bfloat16(q_bhnd)
-    if plain:
-        scores = (q_bhnd * q_bhnd.shape[-1] ** -0.5) @ k_bhmd.transpose(-1, -2)
-        attended: Tensor = scores.softmax(dim=-1).to(v_bhmd.dtype) @ v_bhmd
-        return attended
-    return F.scaled_dot_product_attention(q_bhnd, k_bhmd, v_bhmd)
+    if _plainly(q_bhnd, k_bhmd, v_bhme):
+        batch, heads, _, d = q_bhnd.shape
+        k_bhdm = k_bhmd.transpose(-1, -2)
+        rows = max(_FEW_TOKENS, _SCORES_AT_ONCE // (batch * heads * k_bhmd.shape[2]))
+        parts = []
+        for part in (q_bhnd * d**-0.5).split(rows, dim=2):
+            parts.append((part @ k_bhdm).softmax(dim=-1).to(v_bhme.dtype) @ v_bhme)
+        return parts[0] if len(parts) == 1 else torch.cat(parts, dim=2)
+    missing = q_bhnd.shape[3] - v_bhme.shape[3]
+    if missing:
+        v_bhme = F.pad(v_bhme, (0, missing))
+    attended = F.scaled_dot_product_attention(q_bhnd, k_bhmd, v_bhme)
+    return attended[..., : attended.shape[3] - missing]
 
 
 class LayerNorm2d(nn.Module):
@@ -51,8 +71,32 @@ class LayerNorm2d(nn.Module):
 
     def forward(self, x_bchw: Tensor) -> Tensor:
         """Normalise over channels; same shape out."""
+        if len(self.weight) <= _FEW_CHANNELS:
+            # The fused kernel works row by row, which a few channels make short.
+            x = x_bchw.float()
+            x = x - x.mean(dim=1, keepdim=True)
+            x = x * (x.square().mean(dim=1, keepdim=True) + self.eps).rsqrt()
+            return (x * self.weight[:, None, None] + self.bias[:, None, None]).to(x_bchw.dtype)
         x_bhwc = x_bchw.permute(0, 2, 3, 1)
         return F.layer_norm(x_bhwc, self.weight.shape, self.weight, self.bias, self.eps).permute(0, 3, 1, 2)
+
+
+class PointwiseConv2d(nn.Conv2d):
+    """A 1 x 1 convolution, computed as one matrix product over pixels whose channels lie together."""
+
+    def __init__(self, channels_in: int, channels_out: int) -> None:
+        super().__init__(channels_in, channels_out, kernel_size=1)
+
+    def forward(self, x_bchw: Tensor) -> Tensor:
+        """Return (B, channels_out, H, W)."""
+        return F.linear(x_bchw.permute(0, 2, 3, 1), self.weight.flatten(1), self.bias).permute(0, 3, 1, 2)
+
+    def behind(self, first: PointwiseConv2d, x_bchw: Tensor) -> Tensor:
+        """Apply `first` and then this one, as one product."""
+        own = self.weight.flatten(1)
+        assert first.bias is not None and self.bias is not None
+        weight, bias = own @ first.weight.flatten(1), torch.addmv(self.bias, own, first.bias)
+        return F.linear(x_bchw.permute(0, 2, 3, 1), weight, bias).permute(0, 3, 1, 2)
 
 
 class MLP(nn.Module):

@@ -8,14 +8,18 @@ features, object score). Not here: resizing, thresholds, the object pointer's pr
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from ocusam.model.config import Sam2Config
-from ocusam.model.layers import MLP, LayerNorm2d
+from ocusam.model.constants import Constants
+from ocusam.model.layers import MLP, LayerNorm2d, PointwiseConv2d
 from ocusam.model.two_way_transformer import TwoWayTransformer
+
+_HYPERNETWORK_DEPTH = 3
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,11 @@ class DecodedMasks:
     iou_bm: Tensor
     tokens_bnc: Tensor  # output tokens that may become the object pointer: N is M, or 1 (token 0)
     object_score_b1: Tensor
+
+
+def _stacked(tensors: list[nn.Parameter], order: tuple[int, ...]) -> Callable[[], Tensor]:
+    """A function that stacks tensors and reorders the dimensions of the stack."""
+    return lambda: torch.stack([*tensors]).permute(order)
 
 
 class MaskDecoder(nn.Module):
@@ -52,10 +61,10 @@ class MaskDecoder(nn.Module):
             nn.ConvTranspose2d(dim // 4, dim // 8, kernel_size=2, stride=2),
             nn.GELU(),
         )
-        self.conv_s0 = nn.Conv2d(dim, dim // 8, kernel_size=1)
-        self.conv_s1 = nn.Conv2d(dim, dim // 4, kernel_size=1)
+        self.conv_s0 = PointwiseConv2d(dim, dim // 8)
+        self.conv_s1 = PointwiseConv2d(dim, dim // 4)
         self.output_hypernetworks_mlps = nn.ModuleList(
-            MLP(dim, dim, dim // 8, 3) for _ in range(self.num_mask_tokens)
+            MLP(dim, dim, dim // 8, _HYPERNETWORK_DEPTH) for _ in range(self.num_mask_tokens)
         )
         self.iou_prediction_head = MLP(
             dim,
@@ -64,6 +73,7 @@ class MaskDecoder(nn.Module):
             3,
             sigmoid_output=config.iou_prediction_use_sigmoid,
         )
+        self._constants = Constants()
 
     def forward(
         self,
@@ -126,9 +136,7 @@ class MaskDecoder(nn.Module):
         high_res0, high_res1 = high_res
         upscaled = act1(norm1(deconv1(image) + high_res1))
         upscaled = act2(deconv2(upscaled) + high_res0)
-        kernels = torch.stack(
-            [mlp(mask_tokens[:, i]) for i, mlp in enumerate(self.output_hypernetworks_mlps)], dim=1
-        )
+        kernels = self._hypernetworks(mask_tokens)
         logits = (kernels @ upscaled.flatten(2)).unflatten(2, upscaled.shape[2:])
 
         if self.config.pred_obj_scores:
@@ -136,6 +144,21 @@ class MaskDecoder(nn.Module):
         else:
             object_score = 10.0 * iou_bm.new_ones(batch, 1)
         return DecodedMasks(logits, iou_bm, mask_tokens, object_score)
+
+    def _hypernetworks(self, tokens_bmc: Tensor) -> Tensor:
+        """Return (B, M, C / 8): each mask token through its own MLP, all at once."""
+        x_mbc = tokens_bmc.transpose(0, 1)
+        for i in range(_HYPERNETWORK_DEPTH):
+            weights, biases = (
+                [mlp.get_parameter(f"layers.{i}.{kind}") for mlp in self.output_hypernetworks_mlps]
+                for kind in ("weight", "bias")
+            )
+            weight_mcd = self._constants((i, "weight"), _stacked(weights, (0, 2, 1)), *weights)
+            bias_m1d = self._constants((i, "bias"), _stacked(biases, (0, 1)), *biases).unsqueeze(1)
+            x_mbc = torch.baddbmm(bias_m1d, x_mbc, weight_mcd)
+            if i < _HYPERNETWORK_DEPTH - 1:
+                x_mbc = x_mbc.relu()
+        return x_mbc.transpose(0, 1)
 
     def _replace_unstable(self, logits_bmhw: Tensor, iou_bm: Tensor) -> tuple[Tensor, Tensor]:
         """Take mask 0 where it is stable, else the best of the others by predicted IoU.

@@ -4,24 +4,28 @@ Section 4 of arXiv 2408.00714 ("memory attention"). Rotary positions (arXiv 2104
 queries and to the spatial memory tokens; the object-pointer tokens at the end of the memory have no place in
 the picture and are left out. One attention head. The layers know nothing of frames: order and time are in
 the tokens.
+
+Notable choices: values are projected behind the attention. The weights of attention sum to 1, so this is the
+same function, and a memory's tokens are four times narrower before the projection than behind it. Until the
+first look at the memory all objects are the same picture, so they share one batch row if the caller wants.
 """
 
 from __future__ import annotations
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ocusam.model.config import Sam2Config
+from ocusam.model.constants import Constants
 from ocusam.model.layers import Attention, attend
-from ocusam.model.position_encoding import apply_rotary, rotary_angles
+from ocusam.model.position_encoding import rotary_turns, turn_
 
 
 class RotaryAttention(Attention):
-    """Attention with axial rotary positions on a square grid of tokens."""
+    """Attention of one head with axial rotary positions on a square grid of tokens."""
 
     def rotary_forward(
-        self, q_bnc: Tensor, k_bmc: Tensor, v_bmc: Tensor, cos: Tensor, sin: Tensor, num_unplaced: int = 0
+        self, q_bnc: Tensor, k_bmc: Tensor, v_bmc: Tensor, turns_nd: Tensor, num_unplaced: int = 0
     ) -> Tensor:
         """Attend from N grid tokens to M keys.
 
@@ -29,20 +33,16 @@ class RotaryAttention(Attention):
             q_bnc: queries, N = H * W tokens of the grid.
             k_bmc: keys: whole grids one after the other, then `num_unplaced` tokens without a position.
             v_bmc: values.
-            cos: (N, C / 2) rotary cosines of the grid, repeated for each grid among the keys.
-            sin: the sines.
+            turns_nd: (N, C / 2) rotary positions of the grid.
             num_unplaced: how many keys at the end keep no position.
         """
-        q = apply_rotary(self.split_heads(self.q_proj(q_bnc)), cos, sin)
-        k = self.split_heads(self.k_proj(k_bmc))
-        num_placed = k.shape[-2] - num_unplaced
-        repeats = num_placed // cos.shape[0]
-        placed = apply_rotary(k[..., :num_placed, :], cos.repeat(repeats, 1), sin.repeat(repeats, 1))
-        if num_unplaced:
-            placed = torch.cat((placed, k[..., num_placed:, :]), dim=-2)
-        v = self.split_heads(self.v_proj(v_bmc))
-        out = attend(q, placed, v)
-        projected: Tensor = self.out_proj(out.transpose(1, 2).flatten(2))
+        q = self.q_proj(q_bnc)
+        q = turn_(q.float(), turns_nd).to(q.dtype)
+        k = self.k_proj(k_bmc)
+        placed = k.float()
+        turn_(placed[:, : placed.shape[1] - num_unplaced], turns_nd)
+        seen = attend(q.unsqueeze(1), placed.to(k.dtype).unsqueeze(1), v_bmc.unsqueeze(1))
+        projected: Tensor = self.out_proj(self.v_proj(seen.squeeze(1)))
         return projected
 
 
@@ -65,15 +65,18 @@ class MemoryAttentionLayer(nn.Module):
         x_bnc: Tensor,
         keys_bmd: Tensor,
         values_bmd: Tensor,
-        rotary: tuple[Tensor, Tensor],
+        turns_nd: Tensor,
         num_pointer_tokens: int,
     ) -> Tensor:
-        """Return (B, N, C). Keys are memory plus positions, values the memory alone."""
-        cos, sin = rotary
+        """Return (B, N, C). Keys are memory plus positions, values the memory alone.
+
+        `x_bnc` may have one row for all B objects.
+        """
         y = self.norm1(x_bnc)
-        x = x_bnc + self.self_attn.rotary_forward(y, y, y, cos, sin)
+        x = x_bnc + self.self_attn.rotary_forward(y, y, y, turns_nd)
+        x = x.expand(keys_bmd.shape[0], -1, -1)
         y = self.norm2(x)
-        x = x + self.cross_attn_image.rotary_forward(y, keys_bmd, values_bmd, cos, sin, num_pointer_tokens)
+        x = x + self.cross_attn_image.rotary_forward(y, keys_bmd, values_bmd, turns_nd, num_pointer_tokens)
         out: Tensor = x + self.linear2(F.relu(self.linear1(self.norm3(x))))
         return out
 
@@ -88,15 +91,7 @@ class MemoryAttention(nn.Module):
         )
         self.norm = nn.LayerNorm(config.hidden_dim)
         self.hidden_dim = config.hidden_dim
-        self._rotary: dict[tuple[int, int, str], tuple[Tensor, Tensor]] = {}
-
-    def _rotary_of(self, height: int, width: int, like: Tensor) -> tuple[Tensor, Tensor]:
-        key = (height, width, str(like.device))
-        if key not in self._rotary:
-            # Made outside inference mode, so that the same constants also serve training.
-            with torch.inference_mode(False):
-                self._rotary[key] = rotary_angles(self.hidden_dim, height, width, like.device)
-        return self._rotary[key]
+        self._constants = Constants()
 
     def forward(
         self,
@@ -109,17 +104,20 @@ class MemoryAttention(nn.Module):
         """Return current features conditioned on the memory, (B, C, H, W).
 
         Args:
-            current_bchw: features of the current frame at stride 16.
+            current_bchw: features of the current frame at stride 16; one row may stand for all B objects.
             current_positions_1chw: their sine positions; a tenth of them is added once.
             memory_bmd: memory tokens, spatial maps first, pointer tokens last.
             memory_positions_bmd: what is added to the memory to make keys of it.
             num_pointer_tokens: how many of the last tokens are pointers.
         """
         height, width = current_bchw.shape[2:]
-        rotary = self._rotary_of(height, width, current_bchw)
+        device = current_bchw.device
+        turns = self._constants(
+            (height, width, device), lambda: rotary_turns(self.hidden_dim, height, width, device)
+        )
         x = (current_bchw + 0.1 * current_positions_1chw).flatten(2).transpose(1, 2)
         keys = memory_bmd + memory_positions_bmd
         for layer in self.layers:
-            x = layer(x, keys, memory_bmd, rotary, num_pointer_tokens)
+            x = layer(x, keys, memory_bmd, turns, num_pointer_tokens)
         out: Tensor = self.norm(x).transpose(1, 2).unflatten(2, (height, width))
         return out

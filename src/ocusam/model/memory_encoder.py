@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ocusam.model.config import Sam2Config
-from ocusam.model.layers import LayerNorm2d
+from ocusam.model.layers import LayerNorm2d, PointwiseConv2d
 
 
 class MaskDownSampler(nn.Module):
@@ -28,7 +28,7 @@ class MaskDownSampler(nn.Module):
                 nn.GELU(),
             ]
             channels *= 4
-        layers.append(nn.Conv2d(channels, hidden_dim, kernel_size=1))
+        layers.append(PointwiseConv2d(channels, hidden_dim))
         self.encoder = nn.Sequential(*layers)
 
     def forward(self, mask_b1hw: Tensor) -> Tensor:
@@ -78,15 +78,16 @@ class MemoryEncoder(nn.Module):
         super().__init__()
         dim = config.hidden_dim
         self.mask_downsampler = MaskDownSampler(dim)
-        self.pix_feat_proj = nn.Conv2d(dim, dim, kernel_size=1)
+        self.pix_feat_proj = PointwiseConv2d(dim, dim)
         self.fuser = Fuser(dim, config.fuser_layers)
-        self.out_proj = nn.Conv2d(dim, config.mem_dim, kernel_size=1)
+        self.out_proj = PointwiseConv2d(dim, config.mem_dim)
 
     def forward(self, features_bchw: Tensor, scaled_mask_b1hw: Tensor) -> Tensor:
         """Return the memory, (B, mem_dim, h, w).
 
         Args:
-            features_bchw: image features at stride 16, neither conditioned on memory nor marked as without.
+            features_bchw: image features at stride 16, neither conditioned on memory nor marked as without;
+                one row may stand for all B masks.
             scaled_mask_b1hw: mask at the input's full size, scaled to about -10..10.
         """
         mask = self.mask_downsampler(scaled_mask_b1hw)

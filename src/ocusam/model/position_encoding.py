@@ -72,12 +72,10 @@ class PositionEmbeddingRandom(nn.Module):
         return self.encode(grid).permute(2, 0, 1)
 
 
-def rotary_angles(
-    channels: int, height: int, width: int, device: torch.device | None = None
-) -> tuple[Tensor, Tensor]:
-    """Return cosine and sine, each (H * W, channels / 2), of the axial rotary encoding.
+def rotary_turns(channels: int, height: int, width: int, device: torch.device | None = None) -> Tensor:
+    """Return the axial rotary encoding as unit complex numbers, (H * W, channels / 2), complex64.
 
-    Pairs of neighbouring channels are rotated: the first half of the pairs by the column, the second by the
+    Pairs of neighbouring channels are turned: the first half of the pairs by the column, the second by the
     row (RoFormer, arXiv 2104.09864, on two axes).
     """
     inverse = 1.0 / 10000.0 ** (
@@ -87,11 +85,14 @@ def rotary_angles(
     column = token % width
     row = torch.div(token, width, rounding_mode="floor")
     angles = torch.cat((torch.outer(column, inverse), torch.outer(row, inverse)), dim=-1)
-    return angles.cos(), angles.sin()
+    return torch.complex(angles.cos(), angles.sin())
 
 
-def apply_rotary(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotate neighbouring channel pairs of (..., N, C) by angles given as (N, C / 2); computed in float32."""
-    even, odd = x.float().unflatten(-1, (-1, 2)).unbind(-1)
-    rotated = torch.stack((even * cos - odd * sin, even * sin + odd * cos), dim=-1)
-    return rotated.flatten(-2).to(x.dtype)
+def turn_(x_bmc: Tensor, turns_nd: Tensor) -> Tensor:
+    """Turn neighbouring channel pairs of (B, M, C) float32 tokens in place; M = any number of grids of N.
+
+    A pair of neighbours is a complex number as it lies in memory, so this is one product in one pass.
+    """
+    grids_bgnc = x_bmc.unflatten(-2, (-1, turns_nd.shape[0]))
+    torch.view_as_complex(grids_bgnc.unflatten(-1, (-1, 2))).mul_(turns_nd)
+    return x_bmc

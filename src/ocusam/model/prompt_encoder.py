@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from ocusam.model.config import Sam2Config
-from ocusam.model.layers import LayerNorm2d
+from ocusam.model.constants import Constants
+from ocusam.model.layers import LayerNorm2d, PointwiseConv2d
 from ocusam.model.position_encoding import PositionEmbeddingRandom
 
 
@@ -34,13 +35,18 @@ class PromptEncoder(nn.Module):
             nn.Conv2d(4, 16, kernel_size=2, stride=2),
             LayerNorm2d(16),
             nn.GELU(),
-            nn.Conv2d(16, channels, kernel_size=1),
+            PointwiseConv2d(16, channels),
         )
+        self._constants = Constants()
 
     def dense_positions(self) -> Tensor:
         """Return the (1, C, h, w) random-Fourier encoding of the stride-16 grid."""
-        grid = self.pe_layer.encode_grid(self.embedding_size, self.embedding_size)
-        return grid.unsqueeze(0).to(self.no_mask_embed.weight.dtype)
+        side, dtype = self.embedding_size, self.no_mask_embed.weight.dtype
+        return self._constants(
+            (side, dtype),
+            lambda: self.pe_layer.encode_grid(side, side).unsqueeze(0).to(dtype),
+            self.pe_layer.positional_encoding_gaussian_matrix,
+        )
 
     def encode_points(self, coords_bn2: Tensor, labels_bn: Tensor) -> Tensor:
         """Encode N points per object as (B, N + 1, C); the last token is the padding that is always there.

@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ocusam.model.config import Sam2Config
+from ocusam.model.constants import Constants
 from ocusam.model.image_encoder import ImageEncoder
 from ocusam.model.layers import MLP
 from ocusam.model.mask_decoder import DecodedMasks, MaskDecoder
@@ -56,6 +57,11 @@ class ImageFeatures:
         if isinstance(rows, int):
             rows = slice(rows, rows + 1)
         return ImageFeatures(self.embedding_bchw[rows], (self.high_res[0][rows], self.high_res[1][rows]))
+
+
+def _shared(rows_bchw: Tensor) -> Tensor:
+    """The one row behind a batch that `ImageFeatures.expand` made; any other batch as it is."""
+    return rows_bchw[:1] if rows_bchw.stride(0) == 0 else rows_bchw
 
 
 @dataclass(frozen=True)
@@ -147,7 +153,7 @@ class SAM2(nn.Module):
         trunk = self.image_encoder.trunk
         for parameter in [*learned, trunk.pos_embed, trunk.pos_embed_window]:
             nn.init.trunc_normal_(parameter, std=0.02)
-        self._sine_maps: dict[tuple[int, int, int, str, torch.dtype], Tensor] = {}
+        self._constants = Constants()
 
     @property
     def dtype(self) -> torch.dtype:
@@ -164,9 +170,11 @@ class SAM2(nn.Module):
     @in_own_type
     def encode_image(self, images_b3hw: Tensor) -> ImageFeatures:
         """Encode (B, 3, S, S) normalised images."""
-        stride4, stride8, stride16 = self.image_encoder(images_b3hw.to(self.dtype))
         decoder = self.sam_mask_decoder
-        return ImageFeatures(stride16, (decoder.conv_s0(stride4), decoder.conv_s1(stride8)))
+        stride4, stride8, stride16 = self.image_encoder(
+            images_b3hw.to(self.dtype), (decoder.conv_s0, decoder.conv_s1)
+        )
+        return ImageFeatures(stride16, (stride4, stride8))
 
     def _mark_no_memory(self, embedding_bchw: Tensor) -> Tensor:
         return embedding_bchw + self.no_mem_embed.reshape(1, -1, 1, 1)
@@ -323,13 +331,11 @@ class SAM2(nn.Module):
 
     def _sine_map(self, channels: int, like_bchw: Tensor) -> Tensor:
         height, width = like_bchw.shape[2:]
-        key = (channels, height, width, str(like_bchw.device), self.dtype)
-        if key not in self._sine_maps:
-            # Made outside inference mode, so that the same constants also serve training.
-            with torch.inference_mode(False):
-                sine = sine_position_map(channels, height, width, like_bchw.device)
-                self._sine_maps[key] = sine.unsqueeze(0).to(self.dtype)
-        return self._sine_maps[key]
+        device, dtype = like_bchw.device, self.dtype
+        return self._constants(
+            (channels, height, width, device, dtype),
+            lambda: sine_position_map(channels, height, width, device).unsqueeze(0).to(dtype),
+        )
 
     def condition_on_memory(self, features: ImageFeatures, memory: MemorySelection | None) -> Tensor:
         """Return the stride-16 features as the decoder should see them, (B, C, h, w)."""
@@ -347,7 +353,11 @@ class SAM2(nn.Module):
         else:
             tokens, positions, num_pointer_tokens = self._memory_tokens(memory)
         out: Tensor = self.memory_attention(
-            embedding, self._sine_map(config.hidden_dim, embedding), tokens, positions, num_pointer_tokens
+            _shared(embedding),
+            self._sine_map(config.hidden_dim, embedding),
+            tokens,
+            positions,
+            num_pointer_tokens,
         )
         return out
 
@@ -408,7 +418,7 @@ class SAM2(nn.Module):
         else:
             mask = logits.sigmoid()
         mask = mask * config.sigmoid_scale_for_mem_enc + config.sigmoid_bias_for_mem_enc
-        memory: Tensor = self.memory_encoder(features.embedding_bchw, mask.to(self.dtype))
+        memory: Tensor = self.memory_encoder(_shared(features.embedding_bchw), mask.to(self.dtype))
         if config.no_obj_embed_spatial:
             absent_b1 = (object_score_b1 <= 0).to(memory.dtype)
             memory = memory + (absent_b1 * self.no_obj_embed_spatial)[..., None, None]

@@ -5,8 +5,9 @@ quality in standard terms, a paragraph for the methods section, provenance; a cl
 picture.
 
 Notable choices: one file that needs no network: plotly.js, figures and pictures are inside. Pictures are few
-(key moments and the doubtful frames, JPEG), and a click shows the nearest in time. Everything that comes from
-outside is escaped.
+(key moments and the doubtful frames, JPEG, `BUDGET` together), and a click shows the nearest in time; where
+`overlay.mp4` lies beside the page, it shows the very frame from there. Everything that comes from outside is
+escaped.
 
 What it does not know: files, videos; it gets tables and pictures and returns text.
 """
@@ -15,7 +16,6 @@ from __future__ import annotations
 
 import base64
 import json
-import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
@@ -23,13 +23,21 @@ from importlib import resources
 from typing import Any
 
 import cv2
+import numpy as np
 import polars as pl
 
 from ocusam.eye.events import SACCADE, main_sequence
+from ocusam.report.gaze_section import gaze_section, target_figure
+from ocusam.report.methods import methods
 from ocusam.report.overlay import Picture
 from ocusam.report.plots import Figure, eye_traces, main_sequence_figure
+from ocusam.report.tables import ReportTables, cell, event_unit, html_table
+
+__all__ = ["ReportTables", "Thumbnail", "event_unit", "methods", "render"]
 
 JPEG_QUALITY = 72
+BUDGET = 6_000_000
+"""Bytes that all pictures may take in the page; more of them get smaller."""
 LISTED = 60
 """Doubtful frames in the page's list; all of them stand in doubtful.csv."""
 
@@ -61,24 +69,20 @@ class Thumbnail:
     view: int | None = None
 
 
-@dataclass(frozen=True, eq=False)
-class ReportTables:
-    """What a page is made of: the tables of a run folder."""
-
-    signals: pl.DataFrame
-    blinks: pl.DataFrame
-    events: pl.DataFrame
-    quality: pl.DataFrame
-    doubtful: pl.DataFrame
-
-
-def render(tables: ReportTables, record: dict[str, Any], thumbnails: Sequence[Thumbnail] = ()) -> str:
+def render(
+    tables: ReportTables,
+    record: dict[str, Any],
+    thumbnails: Sequence[Thumbnail] = (),
+    *,
+    overlay: bool = False,
+) -> str:
     """The page as text.
 
     Args:
         tables: of one recording.
         record: `run.json`.
         thumbnails: pictures of moments, any order.
+        overlay: `overlay.mp4` lies beside the page.
     """
     figures = _figures(tables)
     body = [
@@ -95,6 +99,7 @@ def render(tables: ReportTables, record: dict[str, Any], thumbnails: Sequence[Th
         '<div id="main-sequence"></div>'
         if any(f["id"] == "main-sequence" for f in figures)
         else '<p class="note">No saccades were found.</p>',
+        *(gaze_section(tables.calibration) if tables.calibration is not None else []),
         "<h2>Data quality</h2>",
         _quality(tables.quality),
         "<h2>Blinks</h2>",
@@ -106,81 +111,34 @@ def render(tables: ReportTables, record: dict[str, Any], thumbnails: Sequence[Th
         "<h2>Provenance</h2>",
         _provenance(record),
     ]
-    return _page(_title(record), body, figures, thumbnails)
+    first_ns = int(str(tables.signals["timestamp_ns"].min() or 0))
+    film = {"there": overlay, "first": round(first_ns / 1e9, 4)}
+    return _page(_title(record), body, figures, thumbnails, film)
 
 
 def _figures(tables: ReportTables) -> list[Figure]:
-    out = []
+    out: list[Figure] = []
     views = tables.signals.filter(pl.col("object") == "pupil")["view"].unique().sort().to_list()
     for view in views:
         mine = pl.col("view") == view
         pupil = tables.signals.filter(mine & (pl.col("object") == "pupil"))
+        if tables.gaze is not None:
+            names = [c for c in tables.gaze.columns if c.startswith("gaze_")]
+            found = tables.gaze.filter(mine).select("frame_idx", *names)
+            pupil = pupil.join(found, on="frame_idx", how="left") if len(found) else pupil
         title = f"view {view}" if len(views) > 1 else ""
         figure = eye_traces(pupil, tables.blinks.filter(mine), tables.doubtful.filter(mine), title=title)
         out.append({"id": f"traces-{view}", "view": view, **figure})
-    unit = event_unit(tables.events)
-    sequence = main_sequence_figure(tables.events, unit, main_sequence(tables.events, unit))
+    events = tables.events if tables.gaze_events is None else tables.gaze_events
+    unit = event_unit(events)
+    sequence = main_sequence_figure(events, unit, main_sequence(events, unit))
     if sequence is not None:
         out.append({"id": "main-sequence", "view": None, **sequence})
+    if tables.calibration is not None:
+        places = target_figure(tables.calibration.get("targets", []))
+        if places is not None:
+            out.append({"id": "targets", "view": None, **places})
     return out
-
-
-def event_unit(events: pl.DataFrame) -> str:
-    """The unit of a table of events, from its column names."""
-    return "deg" if "amplitude_deg" in events.columns else "px"
-
-
-def methods(tables: ReportTables, record: dict[str, Any]) -> str:
-    """A paragraph for a methods section, in the order of the reporting guideline (Dunn et al. 2023)."""
-    model, source = record.get("model", {}), record.get("input", {})
-    versions = record.get("versions", {})
-    pupil = tables.quality.filter(pl.col("object") == "pupil")
-    height, width = (source.get("size_hw") or ["?", "?"])[:2]
-    weights = str(model.get("weights_sha256", "unknown"))[:12]
-    hz = pupil["sampling_hz"].drop_nulls().to_list()
-    rate = f", {statistics.median(hz):.1f} Hz" if hz else ""
-    rules = [
-        f"Eye videos ({width} x {height} px{rate}) were analysed with ocusam {record.get('ocusam', '?')} "
-        f"(network {model.get('model', '?')}, weights SHA-256 {weights}…, input "
-        f"{model.get('image_size', '?')} px; Python {versions.get('python', '?')}, torch "
-        f"{versions.get('torch', '?')}, pymovements {versions.get('pymovements', '?')}).",
-        "The pupil was segmented in every frame by SAM 2's streaming memory, its outline completed by an "
-        "ellipse fitted to the visible rim; pupil size is the major axis of that ellipse.",
-        f"Blinks (n = {len(tables.blinks)}) were detected from the lid opening (source: {_sources(tables)}), "
-        "onset and offset at 10 % of the amplitude; no pupil values are given where the pupil is covered, "
-        "and no sample was interpolated or filtered.",
-    ]
-    unit = event_unit(tables.events)
-    saccades = tables.events.filter(pl.col("event") == SACCADE)
-    fixations = tables.events.filter(pl.col("event") == "fixation")
-    rules.append(
-        f"Saccades (n = {len(saccades)}) and fixations (n = {len(fixations)}) were detected with the method "
-        "adaptive (Engbert and Kliegl 2003, lambda = 6) on "
-        + (
-            "gaze in degrees."
-            if unit == "deg"
-            else "the pupil centre in px of the picture, without calibration."
-        )
-    )
-    for row in pupil.iter_rows(named=True):
-        parts = [f"data loss {row['data_loss']:.1%}"]
-        for key, name in (("precision_rms_s2s_px", "RMS-S2S"), ("precision_std_px", "STD")):
-            if row.get(key) is not None:
-                parts.append(f"{name} {row[key]:.3f} px")
-        if row.get("effective_frequency_hz") is not None:
-            parts.append(f"effective frequency {row['effective_frequency_hz']:.1f} Hz")
-        rules.append(f"View {row['view']}: {', '.join(parts)} (precision: medians over windows of 200 ms).")
-    return " ".join(rules)
-
-
-def _sources(tables: ReportTables) -> str:
-    names = {
-        "fissure": "area between the lids",
-        "iris": "visible share of the iris",
-        "pupil": "visible share of the pupil",
-    }
-    found = sorted(set(tables.blinks["source"].drop_nulls())) if "source" in tables.blinks.columns else []
-    return ", ".join(names.get(str(s), str(s)) for s in found) or "none needed"
 
 
 def _title(record: dict[str, Any]) -> str:
@@ -204,26 +162,10 @@ def _lead(tables: ReportTables, record: dict[str, Any]) -> str:
     )
 
 
-def _cell(value: Any, share: bool = False) -> str:
-    if value is None:
-        return "–"
-    if isinstance(value, float):
-        return f"{value:.1%}" if share else f"{value:.4g}"
-    return escape(str(value))
-
-
-def _table(heads: Sequence[str], rows: Sequence[tuple[str, Sequence[str]]]) -> str:
-    head = "".join(f"<th>{escape(h)}</th>" for h in heads)
-    lines = [
-        f"<tr{attributes}>" + "".join(f"<td>{c}</td>" for c in cells) + "</tr>" for attributes, cells in rows
-    ]
-    return f'<div class="scroll"><table><tr>{head}</tr>{"".join(lines)}</table></div>'
-
-
 def _quality(quality: pl.DataFrame) -> str:
     columns = [c for c in QUALITY_HEADS if c in quality.columns]
-    rows = [("", [_cell(row[c], c in _SHARES) for c in columns]) for row in quality.iter_rows(named=True)]
-    return _table([QUALITY_HEADS[c] for c in columns], rows)
+    rows = [("", [cell(row[c], c in _SHARES) for c in columns]) for row in quality.iter_rows(named=True)]
+    return html_table([QUALITY_HEADS[c] for c in columns], rows)
 
 
 def _blinks(blinks: pl.DataFrame) -> str:
@@ -239,9 +181,9 @@ def _blinks(blinks: pl.DataFrame) -> str:
     for row in blinks.iter_rows(named=True):
         seconds = row["onset_ns"] / 1e9
         middle = (row["onset_ns"] + row["offset_ns"]) / 2e9
-        cells = [f"{seconds:.3f}", *(_cell(row.get(c)) for c in list(heads)[1:])]
+        cells = [f"{seconds:.3f}", *(cell(row.get(c)) for c in list(heads)[1:])]
         rows.append((f' data-seconds="{middle:.4f}" data-view="{row["view"]}"', cells))
-    return _table(list(heads.values()), rows)
+    return html_table(list(heads.values()), rows)
 
 
 def _doubtful(doubtful: pl.DataFrame) -> str:
@@ -254,7 +196,7 @@ def _doubtful(doubtful: pl.DataFrame) -> str:
         cells += [escape(str(row["object"])), f"{row['score']:.2f}", escape(str(row["reason"]))]
         rows.append((f' data-seconds="{seconds:.4f}" data-view="{row["view"]}"', cells))
     note = f'<p class="note">The first {LISTED} of {len(doubtful)}; all stand in doubtful.csv.</p>'
-    table = _table(["rank", "frame", "time, s", "view", "object", "score", "reason"], rows)
+    table = html_table(["rank", "frame", "time, s", "view", "object", "score", "reason"], rows)
     return (note if len(doubtful) > LISTED else "") + table
 
 
@@ -263,7 +205,13 @@ def _provenance(record: dict[str, Any]) -> str:
     return f'<details open><summary>run.json</summary><pre class="scroll">{escape(text)}</pre></details>'
 
 
-def _page(title: str, body: Sequence[str], figures: list[Figure], thumbnails: Sequence[Thumbnail]) -> str:
+def _page(
+    title: str,
+    body: Sequence[str],
+    figures: list[Figure],
+    thumbnails: Sequence[Thumbnail],
+    film: dict[str, Any],
+) -> str:
     from plotly.offline import get_plotlyjs  # takes a moment to import
 
     files = resources.files("ocusam.report")
@@ -271,14 +219,14 @@ def _page(title: str, body: Sequence[str], figures: list[Figure], thumbnails: Se
     pictures = sorted(
         (
             {"frame": t.frame_idx, "seconds": round(t.timestamp_ns / 1e9, 4), "why": t.why, "view": t.view,
-             "jpeg": _jpeg(t.picture)}
-            for t in thumbnails
+             "jpeg": jpeg}
+            for t, jpeg in zip(thumbnails, _jpegs([t.picture for t in thumbnails]), strict=True)
         ),
         key=lambda p: float(str(p["seconds"])),
     )  # fmt: skip
     data = "".join(
         f'<script type="application/json" id="{name}">{_script_json(value)}</script>'
-        for name, value in (("figures", figures), ("pictures", pictures))
+        for name, value in (("figures", figures), ("pictures", pictures), ("film", film))
     )
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
@@ -292,7 +240,22 @@ def _script_json(value: Any) -> str:
     return json.dumps(value, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
 
 
-def _jpeg(picture: Picture) -> str:
+def _jpegs(pictures: Sequence[Picture]) -> list[str]:
+    """Pictures as base64 of JPEG, made smaller until they keep to the budget."""
+    factor = 1.0
+    while True:
+        made = [_jpeg(picture, factor) for picture in pictures]
+        total = sum(len(text) for text in made)
+        if total <= BUDGET or factor < 0.3:
+            return made
+        factor *= max(0.5, 0.95 * (BUDGET / total) ** 0.5)
+
+
+def _jpeg(picture: Picture, factor: float = 1.0) -> str:
+    if factor < 1.0:
+        picture = cv2.resize(picture, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA).astype(
+            np.uint8
+        )
     done, data = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
     assert done
     return base64.b64encode(data.tobytes()).decode("ascii")

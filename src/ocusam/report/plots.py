@@ -141,7 +141,7 @@ def _spans(pupil: pl.DataFrame, blinks: pl.DataFrame) -> list[Figure]:
 
 
 def main_sequence_figure(events: pl.DataFrame, unit: str, law: tuple[float, float] | None) -> Figure | None:
-    """Peak velocity over amplitude of all saccades, on logarithmic axes; None without saccades.
+    """Peak velocity over amplitude of all saccades that no gap cuts, on logarithmic axes; None without any.
 
     Args:
         events: table of `eye.events.find_events`, all views.
@@ -149,7 +149,8 @@ def main_sequence_figure(events: pl.DataFrame, unit: str, law: tuple[float, floa
         law: (k, p) of `eye.events.main_sequence`, or None.
     """
     amplitude, velocity = f"amplitude_{unit}", f"peak_velocity_{unit}_s"
-    rows = events.filter((pl.col("event") == "saccade") & (pl.col(amplitude) > 0) & (pl.col(velocity) > 0))
+    whole = (pl.col("event") == "saccade") & ~pl.col("cut").fill_null(False)
+    rows = events.filter(whole & (pl.col(amplitude) > 0) & (pl.col(velocity) > 0))
     if rows.is_empty():
         return None
     traces: list[Figure] = []

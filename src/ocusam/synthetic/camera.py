@@ -114,8 +114,9 @@ class CameraModel:
             rows = 0.5 * self._fixed + rng.standard_normal((sh, 1), dtype=np.float32)
             out = out + np.float32(c.row_noise) * rows
         if c.flicker > 0:
-            self._phase += 0.9
-            bands = np.sin(np.linspace(0, 9, sh, dtype=np.float32)[:, None] + np.float32(self._phase))
+            self._phase += c.flicker_step
+            rows = np.linspace(0, c.flicker_bands, sh, dtype=np.float32)[:, None]
+            bands = np.sin(rows + np.float32(self._phase))
             out = out * (1.0 + np.float32(c.flicker) * bands)
         index = np.clip(out * np.float32(4095.0), 0.0, 4095.0).astype(np.uint16)
         grey = self._curve[index]

@@ -17,6 +17,7 @@ from dataclasses import replace
 import numpy as np
 
 from ocusam.synthetic.anatomy import CORNEA_DEPTH, CORNEA_RADIUS, rotation
+from ocusam.synthetic.hard import harder
 from ocusam.synthetic.style import Anatomy, Camera, EyeStyle, Face, Light, Motion
 
 Rng = np.random.Generator
@@ -295,7 +296,9 @@ def draw_style(rng: Rng) -> EyeStyle:
     style = EyeStyle(kind, anatomy, light, _face(rng, mouse), camera, motion)
     if rng.random() < 0.6:
         style = _calm(rng, style)
-    return replace(style, camera=_tone(rng, style.light, _squashed(rng, style.camera)))
+    style = replace(style, camera=_tone(rng, style.light, _squashed(rng, style.camera)))
+    # A generator of its own: what is drawn of all other clips stays as it was before these were thought of.
+    return harder(rng.spawn(1)[0], style)
 
 
 def _calm(rng: Rng, style: EyeStyle) -> EyeStyle:

@@ -25,6 +25,7 @@ from ocusam.synthetic.camera import CameraModel
 from ocusam.synthetic.draw import draw_style, lab_style, plain_style
 from ocusam.synthetic.lashes import make_lashes
 from ocusam.synthetic.motion import EyeMotion, MotionState
+from ocusam.synthetic.passing import Passing
 from ocusam.synthetic.shading import ClipTextures, Layers, shade
 from ocusam.synthetic.style import EyeStyle
 from ocusam.synthetic.surroundings import paint_canvas
@@ -133,8 +134,11 @@ class _Eye:
             _specks(style, rng),
         )
         self._camera = CameraModel(style.camera, size, rng)
+        self._passing = Passing(style.face, size, rng) if style.face.passing > 0 else None
+        self._index = -1
 
     def advance(self) -> MotionState:
+        self._index += 1
         return self._motion.advance()
 
     def blink_within(self, seconds: float) -> None:
@@ -153,8 +157,9 @@ class _Eye:
         layers, shape = self.layers(state)
         if self.style.camera.interlaced:
             layers = self._interlace(layers, state)
+        hidden = self._pass_before(layers)
         image = self._camera.expose(layers.light, state.exposure)
-        visible = None if layers.hidden is None else 1.0 - layers.hidden
+        visible = None if hidden is None else 1.0 - hidden
         if self._camera.window is not None:
             visible = (
                 self._camera.window
@@ -187,6 +192,15 @@ class _Eye:
             timestamp_ns,
             self.style,
         )
+
+    def _pass_before(self, layers: Layers) -> F32 | None:
+        """Draws what passes, in place. -> what is hidden then."""
+        alpha = self._passing.alpha(self._index) if self._passing is not None else None
+        if self._passing is None or alpha is None:
+            return layers.hidden
+        light = layers.light
+        light += alpha * (np.float32(self._passing.level) - light)
+        return alpha if layers.hidden is None else np.maximum(layers.hidden, alpha)
 
     def _interlace(self, layers: Layers, state: MotionState) -> Layers:
         """Odd lines come from half a frame earlier."""

@@ -23,7 +23,7 @@ from ocusam.synthetic.coverage import conic_distance, cover
 from ocusam.synthetic.lashes import Lashes, lash_strokes
 from ocusam.synthetic.motion import MotionState
 from ocusam.synthetic.reflections import Box, Spot, draw_reflections
-from ocusam.synthetic.style import EyeStyle
+from ocusam.synthetic.style import EyeStyle, Light
 from ocusam.synthetic.surroundings import Canvas
 from ocusam.synthetic.textures import F32, IRIS_COLS, IRIS_ROWS
 
@@ -127,9 +127,9 @@ def _eye_light(style: EyeStyle, shape: EyePose, made: ClipTextures, x: F32, y: F
             1.0 - np.float32(light.sclera_falloff) * (off_x * off_x + off_y * off_y), np.float32(0.1)
         )
     )
-    if light.contact_lens > 0:
-        edge = (limbus_r - np.float32(light.contact_lens)) * np.float32(30.0)
-        sclera = sclera * (1.0 + np.float32(light.contact_lens_edge) / (1.0 + edge * edge))
+    lens = _lens_edge(light, limbus_r, s, t) if light.contact_lens > 0 else None
+    if lens is not None:
+        sclera = sclera * lens
     iris_share = cover(limbus_d, light.limbus_softness * scale)
     pupil_share = cover(pupil_d, light.pupil_softness * scale)
     pupil_light = np.float32(light.pupil) * (
@@ -137,7 +137,17 @@ def _eye_light(style: EyeStyle, shape: EyePose, made: ClipTextures, x: F32, y: F
     )
     eye = sclera + iris_share * (iris - sclera)
     eye += pupil_share * (pupil_light - eye)
+    if lens is not None and light.contact_lens < 1:  # a rigid lens: its edge lies on the iris
+        eye *= lens
     return np.asarray(eye, np.float32), cover(pupil_d), cover(limbus_d)
+
+
+def _lens_edge(light: Light, limbus_r: F32, s: F32, t: F32) -> F32:
+    """The edge of a contact lens as a factor of light; (s, t) in limbus radii."""
+    dx, dy = (np.float32(d) for d in light.contact_lens_shift)
+    radius = cv2.magnitude(s - dx, t - dy) if light.contact_lens_shift != (0.0, 0.0) else limbus_r
+    edge = (radius - np.float32(light.contact_lens)) * np.float32(30.0)
+    return np.asarray(1.0 + np.float32(light.contact_lens_edge) / (1.0 + edge * edge), np.float32)
 
 
 def _motion_blur(image: F32, shift: NDArray[np.float64]) -> F32:
@@ -209,6 +219,8 @@ def _draw_lashes(
             interpolation=cv2.INTER_LINEAR,
         )
     )
+    if face.lash_blur_mm > 0:
+        opacity = cv2.GaussianBlur(opacity, (0, 0), max(face.lash_blur_mm * shape.view.scale, 0.5))
     hidden = np.clip((dense.astype(np.float32) - 150.0) / 50.0, 0.0, 1.0)
     return opacity, np.asarray(hidden, np.float32)
 
@@ -305,6 +317,6 @@ def _surface(
         at = np.clip((u + np.float32(SPAN)) * np.float32((TABLE - 1) / (2 * SPAN)), 0, TABLE - 1).astype(
             np.int32
         )
-        wide = np.float32(max(0.22 * scale, 0.6))
+        wide = np.float32(max(light.tear_mm * scale, 0.6))
         band = np.square(1.0 / (1.0 + np.square((above - wide) / wide)))
         eye += np.float32(light.tear_line) * band * made.tear[at]

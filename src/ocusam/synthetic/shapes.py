@@ -21,6 +21,8 @@ from ocusam.core.errors import InputError
 from ocusam.synthetic.textures import F32, noise_field
 
 U8 = NDArray[np.uint8]
+LONGEST_GAP = 12
+"""Frames of a gap that shapes move on; after more they would have left the picture for good."""
 
 
 @dataclass(frozen=True)
@@ -100,15 +102,24 @@ def _paint(shape: _Shape, t: int, light: F32, size: tuple[int, int]) -> F32:
     return np.asarray(share, np.float32)
 
 
-def render_shapes_clip(seed: int, num_frames: int = 8, size: tuple[int, int] = (256, 256)) -> ShapesClip:
+def render_shapes_clip(
+    seed: int, num_frames: int = 8, size: tuple[int, int] = (256, 256), *, gap: int = 0
+) -> ShapesClip:
     """A clip of two to five shapes before a moving ground; everything follows from the seed.
+
+    Args:
+        seed: everything follows from it.
+        num_frames: at least 1.
+        size: (height, width) px, each at least 32.
+        gap: frames passed over, unseen, between the first frame and the second (`LONGEST_GAP` at most count).
 
     Raises:
         InputError: for fewer than one frame or a picture smaller than 32 px.
     """
-    if num_frames < 1 or min(size) < 32:
+    if num_frames < 1 or min(size) < 32 or gap < 0:
         raise InputError(
-            f"A clip needs num_frames >= 1 and a size of at least 32 px, got {num_frames} and {size}."
+            f"A clip needs num_frames >= 1, a size of at least 32 px and a gap from 0 on, got {num_frames}, "
+            f"{size} and {gap}."
         )
     rng = np.random.default_rng([seed, 0x5AFE])
     h, w = size
@@ -121,7 +132,8 @@ def render_shapes_clip(seed: int, num_frames: int = 8, size: tuple[int, int] = (
     blur, noise = float(rng.uniform(0.2, 1.5)), float(np.exp(rng.uniform(-6.0, -3.0)))
     frames = np.zeros((num_frames, h, w), np.uint8)
     coverage = {f"shape{k}": np.zeros((num_frames, h, w), np.uint8) for k in range(len(shapes))}
-    for t in range(num_frames):
+    for k in range(num_frames):
+        t = k + min(gap, LONGEST_GAP) * (k > 0)
         shift = np.array([[1.0, 0.0, pan[0] * t], [0.0, 1.0, pan[1] * t]])
         light = np.asarray(
             cv2.warpAffine(ground, shift, (w, h), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT),
@@ -129,10 +141,10 @@ def render_shapes_clip(seed: int, num_frames: int = 8, size: tuple[int, int] = (
         )
         shares = [_paint(shape, t, light, size) for shape in shapes]
         free = np.ones(size, np.float32)
-        for k in reversed(range(len(shapes))):
-            coverage[f"shape{k}"][t] = np.round(255.0 * shares[k] * free).astype(np.uint8)
-            free = free * (1.0 - shares[k])
+        for n in reversed(range(len(shapes))):
+            coverage[f"shape{n}"][k] = np.round(255.0 * shares[n] * free).astype(np.uint8)
+            free = free * (1.0 - shares[n])
         light = cv2.GaussianBlur(light, (0, 0), blur)
         light = light + np.float32(noise) * rng.standard_normal(size, dtype=np.float32)
-        frames[t] = np.clip(np.round(255.0 * light), 0, 255).astype(np.uint8)
+        frames[k] = np.clip(np.round(255.0 * light), 0, 255).astype(np.uint8)
     return ShapesClip(frames, coverage)

@@ -60,6 +60,7 @@ class Light:
     rim: float = 0.15
     rim_mm: float = 1.0
     tear_line: float = 0.3
+    tear_mm: float = 0.22  # height of the tears on the lower lid
     caruncle: float = 0.5
     leds: tuple[tuple[float, float], ...] = (
         (0.06, 0.16),
@@ -75,8 +76,9 @@ class Light:
     window_seed: int = 0
     window_size_mm: float = 4.0
     clutter: int = 0  # small specks on cornea, tear film and skin
-    contact_lens: float = 0.0  # radius of a contact lens over that of the limbus, 0: none
+    contact_lens: float = 0.0  # radius of a contact lens over that of the limbus, 0: none; under 1: rigid
     contact_lens_edge: float = 0.3
+    contact_lens_shift: tuple[float, float] = (0.0, 0.0)  # decentring, limbus radii
     veil: float = 0.0  # haze over the eye (contact lens, tears, dirty lens)
 
 
@@ -100,6 +102,7 @@ class Face:
     lash_mm: float = 6.0
     lash_tilt: float = 0.5  # 1: stand up and away from the eye; -1: hang over it
     lash_width: float = 0.12  # mm
+    lash_blur_mm: float = 0.0  # lashes out of focus, sigma
     lower_lashes: int = 30
     eyeliner: float = 0.0
     eyeliner_mm: float = 1.0
@@ -116,6 +119,8 @@ class Face:
     strands: int = 0  # hairs hanging before the eye
     lens_reflections: int = 0
     lens_level: float = 0.5
+    passing: float = 0.0  # radius of something that passes before the eye, share of the picture's width
+    passing_level: float = 0.3
 
 
 @dataclass(frozen=True)
@@ -143,7 +148,9 @@ class Camera:
     low_resolution: float = 1.0  # the sensor's pixels over the picture's
     noise: float = 0.012
     row_noise: float = 0.0
-    flicker: float = 0.0
+    flicker: float = 0.0  # rolling bands of light
+    flicker_bands: float = 9.0  # rad over the picture's height
+    flicker_step: float = 0.9  # rad from frame to frame
     interlaced: bool = False
     jpeg: int = 0  # quality, 0: none
     views: int = 1  # eyes in the picture, side by side or stacked

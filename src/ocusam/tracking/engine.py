@@ -100,12 +100,19 @@ class TrackingEngine:
         return replace(entry, map_bdhw=memory.to(session.storage))
 
     def track(
-        self, session: VideoSession, tracks: Iterable[ObjectTrack], frame_idx: int, *, reverse: bool
+        self,
+        session: VideoSession,
+        tracks: Iterable[ObjectTrack],
+        frame_idx: int,
+        *,
+        num_frames: int | None,
+        reverse: bool,
     ) -> None:
-        """Track objects on a frame and remember it in their banks."""
+        """Track objects on a frame of a video of `num_frames` (None: unknown), and remember it in their
+        banks."""
         groups: dict[Any, list[tuple[ObjectTrack, MemorySelection]]] = defaultdict(list)
         for track in tracks:
-            plan = track.bank.plan(frame_idx, reverse=reverse, num_frames=session.num_frames)
+            plan = track.bank.plan(frame_idx, reverse=reverse, num_frames=num_frames)
             groups[plan.key].append((track, track.bank.load(plan, self.model.device)))
         # That option compares the objects of a batch; the published predictor tracks them one by one.
         at_once = 1 if self.model.config.non_overlap_masks_for_mem_enc else _OBJECTS_AT_ONCE

@@ -174,21 +174,34 @@ class VideoSession:
     def frame(self, frame_idx: int) -> Frame:
         """Return a frame; the last few are kept."""
         if frame_idx not in self._frames:
-            self._frames[frame_idx] = self.source.read(frame_idx)
-            while len(self._frames) > CACHED_FRAMES:
-                self._frames.popitem(last=False)
+            self.hold(frame_idx, self.source.read(frame_idx))
         return self._frames[frame_idx]
 
     def features(self, frame_idx: int) -> ImageFeatures:
         """Return a frame's image features; the last few are kept."""
         if frame_idx not in self._features:
-            picture = picture_to_input(self.frame(frame_idx).image, self._model.config.image_size)
-            image = torch.from_numpy(picture)[None].to(self._model.device)
-            self._features[frame_idx] = self._model.encode_image(image)
-            self.encoded += 1
-            while len(self._features) > CACHED_FRAMES:
-                self._features.popitem(last=False)
+            frame = self.frame(frame_idx)
+            self.hold(frame_idx, frame, self.encode(frame))
         return self._features[frame_idx]
+
+    def encode(self, frame: Frame) -> ImageFeatures:
+        """The image features of a frame; nothing is kept, so any thread may call it."""
+        picture = picture_to_input(frame.image, self._model.config.image_size)
+        return self._model.encode_image(torch.from_numpy(picture)[None].to(self._model.device))
+
+    def held(self, frame_idx: int) -> tuple[Frame | None, ImageFeatures | None]:
+        """What is at hand of a frame."""
+        return self._frames.get(frame_idx), self._features.get(frame_idx)
+
+    def hold(self, frame_idx: int, frame: Frame, features: ImageFeatures | None = None) -> None:
+        """Keep a frame, with its features where they are given, in place of the oldest."""
+        self._frames[frame_idx] = frame
+        if features is not None and self._features.get(frame_idx) is not features:
+            self._features[frame_idx] = features
+            self.encoded += 1
+        for kept in (self._frames, self._features):
+            while len(kept) > CACHED_FRAMES:
+                kept.popitem(last=False)
 
     def close(self) -> None:
         """Close the source and drop what was kept."""

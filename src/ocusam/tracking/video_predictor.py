@@ -29,12 +29,12 @@ from torch import Tensor
 
 from ocusam.core.errors import InputError, PromptError
 from ocusam.model.sam2 import SAM2, PointPrompt
+from ocusam.tracking.ahead import FramesAhead
 from ocusam.tracking.engine import TrackingEngine
 from ocusam.tracking.outputs import FrameOutput
 from ocusam.tracking.prompt_checks import join_points, make_mask, make_points
 from ocusam.tracking.session import ObjectTrack, VideoSession
 from ocusam.video.reader import open_video
-from ocusam.video.source import EndOfVideo
 
 
 class SAM2VideoPredictor:
@@ -316,24 +316,26 @@ class SAM2VideoPredictor:
         if start_frame_idx is None:
             start_frame_idx = min(min(track.bank.conditioning) for track in inference_state.objects.values())
         inference_state.check_frame(start_frame_idx)
-        for frame_idx in _frame_order(
-            start_frame_idx, inference_state.num_frames, max_frame_num_to_track, reverse
-        ):
-            try:
-                inference_state.frame(frame_idx)
-            except EndOfVideo:
-                return
-            tracks = list(inference_state.objects.values())
-            unanswered = [t for t in tracks if frame_idx not in t.bank.conditioning]
-            self._engine.track(inference_state, unanswered, frame_idx, reverse=reverse)
-            for track in tracks:
-                if self.clear_non_cond_mem_around_input and frame_idx in track.bank.conditioning:
-                    track.bank.forget_around(frame_idx)
-                track.tracked.add(frame_idx, reverse)
-                track.bank.trim(frame_idx)
-            yield self._engine.output(
-                inference_state, frame_idx, {t.obj_id: t.bank.get(frame_idx) for t in tracks}
-            )
+        # While the end is not met, a length that is announced stays what it was when the pass began.
+        num_frames = inference_state.num_frames
+        order = _frame_order(start_frame_idx, num_frames, max_frame_num_to_track, reverse)
+        with FramesAhead(inference_state, self.model, order, alone=max_frame_num_to_track == 0) as frames:
+            for frame_idx in frames:
+                yield self._pass_frame(inference_state, frame_idx, num_frames, reverse)
+
+    def _pass_frame(
+        self, state: VideoSession, frame_idx: int, num_frames: int | None, reverse: bool
+    ) -> FrameOutput:
+        """Track what is not answered by a prompt on a frame, and remember it."""
+        tracks = list(state.objects.values())
+        unanswered = [t for t in tracks if frame_idx not in t.bank.conditioning]
+        self._engine.track(state, unanswered, frame_idx, num_frames=num_frames, reverse=reverse)
+        for track in tracks:
+            if self.clear_non_cond_mem_around_input and frame_idx in track.bank.conditioning:
+                track.bank.forget_around(frame_idx)
+            track.tracked.add(frame_idx, reverse)
+            track.bank.trim(frame_idx)
+        return self._engine.output(state, frame_idx, {t.obj_id: t.bank.get(frame_idx) for t in tracks})
 
     @torch.inference_mode()
     def propagate_in_video_preflight(self, inference_state: VideoSession) -> None:

@@ -30,7 +30,7 @@ def _distance_inside(region: NDArray[np.bool_]) -> NDArray[np.float32]:
     return distance
 
 
-def _pick(rng: np.random.Generator, allowed: NDArray[np.bool_], scale: float = 1.0) -> tuple[float, float]:
+def pick(rng: np.random.Generator, allowed: NDArray[np.bool_], scale: float = 1.0) -> tuple[float, float]:
     """A random pixel of `allowed` (not empty), with the position inside the pixel drawn too, scaled."""
     flat = np.flatnonzero(allowed)
     chosen = int(flat[int(rng.integers(len(flat)))])
@@ -64,11 +64,11 @@ def first_click(
         brightest = int(coverage.max())
         if brightest < 128:
             return None
-        return _pick(rng, coverage >= brightest)
+        return pick(rng, coverage >= brightest)
     distance = _distance_inside(solid)
     deepest = float(distance.max())
     least = 0.5 * deepest if rng.random() < 0.5 else min(max(1.5, 0.25 * deepest), deepest)
-    return _pick(rng, distance >= least - 1e-3)
+    return pick(rng, distance >= least - 1e-3)
 
 
 def box_around(
@@ -111,7 +111,7 @@ def correction_click(
     """
     wrong = predicted != truth
     if not wrong.any():
-        return (*_pick(rng, _deepest(truth), scale), POSITIVE) if truth.any() else None
+        return (*pick(rng, _deepest(truth), scale), POSITIVE) if truth.any() else None
     largest: NDArray[np.bool_] | None = None
     most = 0
     # The two kinds of error are kept apart: a region that touches another of the other kind is not one
@@ -125,7 +125,7 @@ def correction_click(
                 largest = labels == biggest
     assert largest is not None
     where = _deepest(largest) if rng.random() < 2 / 3 else largest
-    x, y = _pick(rng, where, scale)
+    x, y = pick(rng, where, scale)
     inside = truth[
         min(int((y + 0.5) / scale), truth.shape[0] - 1), min(int((x + 0.5) / scale), truth.shape[1] - 1)
     ]

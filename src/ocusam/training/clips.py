@@ -1,22 +1,19 @@
-"""Training batches: rendered eyes, several objects of one picture side by side, and the prompts that name
-them.
+"""Training batches: pictures or clips with several objects of each side by side.
 
 A batch is a pure function of (seed, step), so an interrupted training resumes exactly. One background process
-renders; its batches arrive in order. Pupil, iris, sclera and reflections of one picture are trained next to
-each other, because a network that sees one object per picture learns to ignore the click and to take "the
-dark thing".
+renders; its batches arrive in order.
 
 Notable choices: the prompt's kind is drawn per batch, since the decoder's multimask policy depends on the
-number of points; the whole lid opening is asked for only by boxes or several clicks, because one click on it
-means something smaller; `group` consecutive steps share their rendered eyes (other gaze, lid and pupil,
-other augmentation), which divides the cost of drawing an eye.
-It does not know the network; pictures are grey bytes and normalised by the trainer.
+number of points; `group` consecutive steps share their rendered eyes (other gaze, lid and pupil, other
+augmentation), which divides the cost of drawing an eye; clips run forward or backward.
+It does not know the network; pictures are bytes and normalised by the trainer.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -25,18 +22,22 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from ocusam.training import clicks
 from ocusam.training.augment import U8, AugmentConfig, augment
 from ocusam.training.eye_parts import PARTS
 from ocusam.training.rendered import Renderer, Wish, rendered_eye
+from ocusam.training.scenes import (
+    KINDS,
+    VISIBLE_AREA_PX,
+    Scene,
+    areas,
+    begins_well,
+    choose,
+    prompt_for,
+    scene_of,
+    side_by_side,
+)
 
-KINDS = ("pupil", "iris", "sclera", "cr", "lid_opening", "nothing")
-LEAST_AREA_PX = {"pupil": 12.0, "iris": 20.0, "sclera": 20.0, "cr": 4.0, "lid_opening": 40.0}
-"""Visible area below which nobody would click on it, in pixels of the network's input."""
-VISIBLE_AREA_PX = 3.0
-"""Visible area from which on an object counts as present."""
 PROMPTS = ("click", "box", "clicks", "mask")
-MAX_POINTS = 3
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,8 @@ class ClipConfig:
     prompt_shares: tuple[float, float, float, float] = (0.7, 0.15, 0.15, 0.0)
     nothing: float = 0.06
     two_eyes: float = 0.03
+    shapes: float = 0.0
+    """Share of the pictures or clips that show everyday moving shapes and no eye."""
     gap: float = 0.5
     """Share of the clips whose first frame lies long before the others, as the click does in all but the
     first moments of a recording."""
@@ -71,7 +74,7 @@ class Batch:
     """
 
     pictures_btss: Tensor
-    """Grey bytes."""
+    """Grey bytes, or with a fifth axis RGB."""
     truth_botgg: Tensor
     """Covered share of each cell of the grid, bytes 0..255."""
     area_bot: Tensor
@@ -84,6 +87,8 @@ class Batch:
     """1 positive, 0 negative, 2 and 3 the corners of a box."""
     parts_bptgg: Tensor
     """Covered share of each cell by each of `eye_parts.PARTS`, bytes 0..255."""
+    parts_known_b: Tensor
+    """False where somebody's own masks leave open what the rest of the picture is."""
     prompt: str
     """One of PROMPTS; with "mask" the truth of the first frame is the prompt."""
     step: int
@@ -95,122 +100,15 @@ class Batch:
         """True where the object is visible."""
         return self.area_bot >= VISIBLE_AREA_PX
 
+    def to(self, device: torch.device) -> Batch:
+        """The same batch on a device."""
+        own = {f.name: getattr(self, f.name) for f in fields(self)}
+        moved: dict[str, Any] = {k: v.to(device) for k, v in own.items() if isinstance(v, Tensor)}
+        return replace(self, **moved)
+
 
 def _generator(*key: int) -> np.random.Generator:
     return np.random.default_rng(list(key))
-
-
-@dataclass
-class _Scene:
-    """A clip with every object of it: `masks` (N, T, S, S) in the order of `names`."""
-
-    pictures: U8
-    names: list[str]
-    masks: U8
-
-    def kind(self, index: int) -> str:
-        name = self.names[index].split(":")[-1]
-        return "cr" if name.startswith("cr") else name
-
-
-def _scene(pictures: U8, coverage: dict[str, U8]) -> _Scene:
-    opening = np.zeros(pictures.shape, np.uint16)
-    for name in ("pupil", "iris", "sclera"):
-        opening += coverage[name]
-    layers = {**coverage, "lid_opening": np.minimum(opening, 255).astype(np.uint8)}
-    return _Scene(pictures, list(layers), np.stack(list(layers.values())))
-
-
-def _side_by_side(rng: np.random.Generator, left: _Scene, right: _Scene) -> _Scene:
-    """Two eyes squeezed into one picture, as the frames of binocular cameras squashed into a square are."""
-    if rng.random() < 0.5:
-        left, right = right, left
-    size = left.pictures.shape[-1]
-    half = size // 2
-
-    def squeeze(stack: U8) -> U8:
-        flat = stack.reshape(-1, size, size)
-        return np.stack([cv2.resize(p, (half, size), interpolation=cv2.INTER_AREA) for p in flat]).reshape(
-            *stack.shape[:-1], half
-        )
-
-    pictures = np.concatenate([squeeze(left.pictures), squeeze(right.pictures)], -1)
-    blank_left = np.zeros((*left.masks.shape[:-1], half), np.uint8)
-    blank_right = np.zeros((*right.masks.shape[:-1], half), np.uint8)
-    masks = np.concatenate(
-        [
-            np.concatenate([squeeze(left.masks), blank_left], -1),
-            np.concatenate([blank_right, squeeze(right.masks)], -1),
-        ]
-    )
-    return _Scene(pictures, [f"0:{n}" for n in left.names] + [f"1:{n}" for n in right.names], masks)
-
-
-def _choose(rng: np.random.Generator, scene: _Scene, config: ClipConfig, prompt: str) -> list[int]:
-    """Indices of the objects to train in this scene (-1 = nothing), always `config.objects` of them."""
-    areas = scene.masks[:, 0].reshape(len(scene.names), -1).sum(1, dtype=np.int64) / 255
-    usable = [i for i in range(len(scene.names)) if areas[i] >= LEAST_AREA_PX[scene.kind(i)]]
-    if prompt == "click":
-        usable = [i for i in usable if scene.kind(i) != "lid_opening"]
-    usable = [i for i in usable if (scene.masks[i, 0] >= 128).any()]
-    rng.shuffle(usable)
-    # Pupil and iris first, then at most two reflections, so that the rest of the eye has its turn.
-    rank = {"pupil": 0, "iris": 1, "sclera": 2, "cr": 2, "lid_opening": 2}
-    usable.sort(key=lambda i: rank[scene.kind(i)])
-    chosen = usable[: config.objects]
-    if not chosen:
-        return [-1] * config.objects
-    while len(chosen) < config.objects:
-        chosen.append(chosen[int(rng.integers(len(usable)))])
-    if rng.random() < config.nothing * config.objects:
-        chosen[-1] = -1
-    return chosen
-
-
-def _click_on_nothing(rng: np.random.Generator, scene: _Scene) -> tuple[float, float]:
-    """A click at least 5 px away from everything that can be meant."""
-    covered = (scene.masks[:, 0].max(0) > 0).astype(np.uint8)
-    far = cv2.dilate(covered, np.ones((11, 11), np.uint8)) == 0
-    return clicks._pick(rng, far if far.any() else covered == 0) if (covered == 0).any() else (0.0, 0.0)
-
-
-def _prompt(rng: np.random.Generator, scene: _Scene, index: int, prompt: str) -> tuple[clicks.Points, bool]:
-    """Points for one object, and whether they could be placed."""
-    count = {"click": 1, "box": 2, "clicks": MAX_POINTS, "mask": 1}[prompt]
-    if index < 0:
-        if prompt == "box":
-            x, y = _click_on_nothing(rng, scene)
-            w, h = rng.uniform(4, 30, 2)
-            return [(x - w, y - h, clicks.BOX_START), (x + w, y + h, clicks.BOX_END)], False
-        return [(*_click_on_nothing(rng, scene), clicks.POSITIVE) for _ in range(count)], False
-    coverage = scene.masks[index, 0]
-    if prompt == "box":
-        box = clicks.box_around(rng, coverage)
-        assert box is not None
-        return [(box[0], box[1], clicks.BOX_START), (box[2], box[3], clicks.BOX_END)], True
-    shine = None
-    if scene.kind(index) != "cr":
-        reflections = [scene.masks[i, 0] for i in range(len(scene.names)) if scene.kind(i) == "cr"]
-        shine = np.max(reflections, axis=0) if reflections else None
-    points: clicks.Points = []
-    for number in range(count):
-        if number == 0 or rng.random() < 0.5:
-            spot = clicks.first_click(rng, coverage, shine)
-            assert spot is not None
-            points.append((*spot, clicks.POSITIVE))
-        else:
-            points.append((*_beside(rng, coverage), clicks.NEGATIVE))
-    return points, True
-
-
-def _beside(rng: np.random.Generator, coverage: U8) -> tuple[float, float]:
-    """A point outside an object but not far from it, as people place negative clicks."""
-    solid = (coverage > 0).astype(np.uint8)
-    reach = int(rng.integers(7, 61)) | 1
-    around = (cv2.dilate(solid, np.ones((reach, reach), np.uint8)) == 1) & (
-        cv2.dilate(solid, np.ones((5, 5), np.uint8)) == 0
-    )
-    return clicks._pick(rng, around if around.any() else solid == 0) if (solid == 0).any() else (0.0, 0.0)
 
 
 class BatchMaker(Dataset[Batch]):
@@ -241,24 +139,15 @@ class BatchMaker(Dataset[Batch]):
         rows = []
         for number, (i, scene) in enumerate(zip(self.pictures, scenes, strict=True)):
             own = _generator(self.seed, 2, step, i)
-            if own.random() < config.two_eyes and len(scenes) > 1:
-                scene = _side_by_side(own, scene, scenes[(number + 1) % len(scenes)])
+            other = scenes[(number + 1) % len(scenes)]
+            binocular = own.random() < config.two_eyes and len(scenes) > 1
+            if binocular and "pupil" in scene.names and "pupil" in other.names:
+                scene = side_by_side(own, scene, other)
             rows.append(self._row(own, scene, prompt))
-        pictures, truth, area, kind, points, labels, parts = (
-            np.stack(part) for part in zip(*rows, strict=True)
-        )
-        return Batch(
-            torch.from_numpy(pictures),
-            torch.from_numpy(truth),
-            torch.from_numpy(area),
-            torch.from_numpy(kind),
-            torch.from_numpy(points),
-            torch.from_numpy(labels),
-            torch.from_numpy(parts),
-            prompt,
-            step,
-            self._gap(step),
-        )
+        stacks = [torch.from_numpy(np.stack(part)) for part in zip(*rows, strict=True)]
+        # A row's parts come in the order of the first fields.
+        tensors: dict[str, Any] = dict(zip((f.name for f in fields(Batch)), stacks, strict=False))
+        return Batch(**tensors, prompt=prompt, step=step, gap=self._gap(step))
 
     def _gap(self, step: int) -> int:
         """One gap for all clips of a batch, since they go through the network frame by frame."""
@@ -268,23 +157,28 @@ class BatchMaker(Dataset[Batch]):
             return 0
         return int(np.exp(rng.uniform(0, np.log(config.longest_gap))))
 
-    def _frames_of(self, step: int, index: int) -> _Scene:
+    def _frames_of(self, step: int, index: int) -> Scene:
         """The clip of picture `index`: one frame of a shared rendering, or a clip of its own."""
         config = self.config
         if config.frames > 1:
             pictures, coverage = self._clip(step, index)
-            return _scene(pictures, coverage)
+            return scene_of(pictures, coverage)
         block, offset = divmod(step, config.group)
         if self._block is None or self._block[0] != block:
             eyes = {}
             for i in self.pictures:
                 rng = _generator(self.seed, 3, block, i)
                 fps = float(np.exp(rng.uniform(np.log(0.5), np.log(8))))
-                eyes[i] = self.renderer(Wish(int(rng.integers(2**31)), config.group, fps, config.size))
+                shapes = self._shows_shapes(block, i)
+                wish = Wish(int(rng.integers(2**31)), config.group, fps, config.size, shapes=shapes)
+                eyes[i] = self.renderer(wish)
             self._block = (block, eyes)
         pictures, coverage = self._block[1][index]
         own = slice(offset, offset + 1)
-        return _scene(pictures[own], {name: layer[own] for name, layer in coverage.items()})
+        return scene_of(pictures[own], {name: layer[own] for name, layer in coverage.items()})
+
+    def _shows_shapes(self, step: int, index: int) -> bool:
+        return bool(_generator(self.seed, 8, step, index).random() < self.config.shapes)
 
     def _clip(self, step: int, index: int) -> tuple[U8, dict[str, U8]]:
         """A clip that begins with a visible pupil; forward or (without a gap) backward, at any frame rate."""
@@ -294,43 +188,40 @@ class BatchMaker(Dataset[Batch]):
             rng = _generator(self.seed, 4, step, index, attempt)
             blink = bool(rng.random() < config.blink)
             fps = float(np.exp(rng.uniform(np.log(6 if blink else 8), np.log(40 if blink else 200))))
-            wish = Wish(int(rng.integers(2**31)), config.frames, fps, config.size, gap, blink)
-            pictures, coverage = self.renderer(wish)
-            areas = coverage["pupil"].reshape(config.frames, -1).sum(1, dtype=np.int64) / 255
+            shapes = self._shows_shapes(step, index)
+            seed = int(rng.integers(2**31))
+            pictures, coverage = self.renderer(
+                Wish(seed, config.frames, fps, config.size, gap, blink, shapes)
+            )
             if gap:
-                if areas[0] >= LEAST_AREA_PX["pupil"]:
+                if begins_well(coverage, 0):
                     break
                 continue
             backward = bool(rng.random() < 0.5)
-            if areas[-1 if backward else 0] < LEAST_AREA_PX["pupil"]:
+            if not begins_well(coverage, -1 if backward else 0):
                 backward = not backward
-            if areas[-1 if backward else 0] >= LEAST_AREA_PX["pupil"]:
+            if begins_well(coverage, -1 if backward else 0):
                 break
         if backward:
             return pictures[::-1], {name: layer[::-1] for name, layer in coverage.items()}
         return pictures, coverage
 
-    def _row(self, rng: np.random.Generator, scene: _Scene, prompt: str) -> tuple[NDArray[np.generic], ...]:
+    def _row(self, rng: np.random.Generator, scene: Scene, prompt: str) -> tuple[NDArray[np.generic], ...]:
         """Augment one scene and pack what a batch needs of it."""
         config = self.config
-        changes = config.augment
-        if scene.names[0].startswith("0:"):
-            changes = replace(
-                changes, squash=0.0, frame_eye=0.0
-            )  # two eyes side by side are squeezed already
-        scene.pictures, scene.masks = augment(rng, scene.pictures, scene.masks, changes)
-        chosen = _choose(rng, scene, config, prompt)
+        scene = self._augmented(rng, scene)
+        chosen = choose(rng, scene, prompt, config.objects, config.nothing)
         points, labels, truth, area, kind = [], [], [], [], []
-        nothing = np.zeros((config.frames, config.size, config.size), np.uint8)
+        blank = np.zeros((config.frames, config.size, config.size), np.uint8)
         for index in chosen:
-            placed, _ = _prompt(rng, scene, index, prompt)
-            mask = scene.masks[index] if index >= 0 else nothing
+            placed = prompt_for(rng, scene, index, prompt)
+            mask = scene.masks[index] if index >= 0 else blank
             points.append([p[:2] for p in placed])
             labels.append([p[2] for p in placed])
             truth.append(
                 [cv2.resize(m, (config.grid, config.grid), interpolation=cv2.INTER_AREA) for m in mask]
             )
-            area.append(mask.reshape(config.frames, -1).sum(1, dtype=np.int64) / 255)
+            area.append(areas(mask))
             kind.append(KINDS.index(scene.kind(index) if index >= 0 else "nothing"))
         return (
             scene.pictures,
@@ -340,15 +231,32 @@ class BatchMaker(Dataset[Batch]):
             np.array(points, np.float32),
             np.array(labels, np.int64),
             self._parts(scene),
+            np.array(scene.knows_eye_parts),
         )
 
-    def _parts(self, scene: _Scene) -> U8:
+    def _augmented(self, rng: np.random.Generator, scene: Scene) -> Scene:
+        changes = self.config.augment
+        if scene.names[0].startswith("0:"):  # two eyes side by side are squeezed already
+            changes = replace(changes, squash=0.0, frame_eye=0.0)
+        if not any(scene.kind(i) == "pupil" for i in range(len(scene.names))):
+            changes = replace(changes, frame_eye=0.0)
+        pictures = scene.pictures
+        if pictures.ndim == 3:
+            pictures, masks = augment(rng, pictures, scene.masks, changes)
+            return Scene(pictures, scene.names, masks)
+        # Colours go through as three grey pictures.
+        planes = np.moveaxis(pictures, -1, 0).reshape(-1, *pictures.shape[1:3])
+        planes, masks = augment(rng, planes, scene.masks, changes)
+        back = np.moveaxis(planes.reshape(3, *pictures.shape[:3]), 0, -1)
+        return Scene(np.ascontiguousarray(back), scene.names, masks)
+
+    def _parts(self, scene: Scene) -> U8:
         """All of the eye's parts on the grid, (parts, T, g, g), whatever was chosen as objects."""
         grid = (self.config.grid, self.config.grid)
         layers = []
         for part in PARTS:
             own = [scene.masks[i] for i in range(len(scene.names)) if scene.kind(i) == part]
-            whole = np.max(own, axis=0) if own else np.zeros(scene.pictures.shape, np.uint8)
+            whole = np.max(own, axis=0) if own else np.zeros(scene.pictures.shape[:3], np.uint8)
             layers.append([cv2.resize(m, grid, interpolation=cv2.INTER_AREA) for m in whole])
         return np.array(layers, np.uint8)
 

@@ -9,7 +9,6 @@ the bit, since clocks are not.
 
 from __future__ import annotations
 
-import csv
 import os
 import time
 from collections.abc import Callable
@@ -24,10 +23,12 @@ from ocusam.core.errors import ModelError, WeightsError
 from ocusam.model.build import at_size
 from ocusam.model.config import get_config
 from ocusam.model.sam2 import SAM2
-from ocusam.training.clips import KINDS, Batch, BatchMaker, ClipConfig, MixedMaker, batches
+from ocusam.training.checkpointing import recompute_blocks
+from ocusam.training.clips import Batch, BatchMaker, ClipConfig, MixedMaker, batches
 from ocusam.training.eye_parts import EyeParts
+from ocusam.training.log import TrainingLog
 from ocusam.training.optim import MovingAverage, OptimConfig, Optimiser, Ranks, learning_rate, point_at_clicks
-from ocusam.training.passes import PassResult, clip_pass, picture_pass
+from ocusam.training.passes import PassResult, clip_pass
 from ocusam.training.rendered import Renderer, rendered_eye
 from ocusam.training.scores import HELD_OUT_SEED, score
 from ocusam.weights.checkpoint import check_fits, load_state, save_state
@@ -51,7 +52,16 @@ class TrainConfig:
     alongside: tuple[tuple[float, ClipConfig], ...] = ()
     optim: OptimConfig = field(default_factory=OptimConfig)
     correction_share: float = 0.25
+    """Share of the steps with correction clicks."""
+    max_corrections: int = 7
+    """Clicks on one frame at most; how many is drawn evenly from 1 on."""
+    second_task: bool = True
+    """Let the encoder name the parts of the eye too (`training/eye_parts.py`), where they are known, and keep
+    its embedding small; for training from random numbers, and for what came of it."""
     half: bool = True
+    checkpointing: bool = False
+    """Keep less of each step in memory and compute it twice."""
+    tensorboard: bool = False
     workers: int = 1
     log_every: int = 25
     score_every: int = 250
@@ -70,6 +80,8 @@ class Trainer:
         renderer: where pictures come from.
         say: takes the lines of progress.
         record: text values stored beside exported weights.
+        device: where the network is.
+        held_out: where the pictures come from that are scored now and then; `renderer` by default.
         ranks: with several processes each computes its share of a batch and gradients are averaged; the
             first one writes and speaks. On a CPU, one process of one thread per core beats one process of
             several threads by far when the cores are also used by others.
@@ -85,15 +97,19 @@ class Trainer:
         say: Callable[[str], None] = print,
         record: dict[str, str] | None = None,
         ranks: Ranks | None = None,
+        device: torch.device | str = "cpu",
+        held_out: Renderer | None = None,
     ) -> None:
         self.ranks = ranks or Ranks()
+        self.device = torch.device(device)
         self._used = 0.0
         self.config = config
         self.out_dir = out_dir
-        self.say = say
         self.record = record or {}
         self.renderer = renderer
+        self._held_out_renderer = held_out or renderer
         out_dir.mkdir(parents=True, exist_ok=True)
+        self.log = TrainingLog(out_dir, say, tensorboard=config.tensorboard and not self.ranks.index)
         torch.manual_seed(config.seed)  # initial weights are PyTorch's own scheme
         # Weights do not depend on the input size, so a stage may train on small pictures, the next on large.
         self.model = SAM2(get_config(config.model, image_size=config.clips.size)).train()
@@ -104,13 +120,14 @@ class Trainer:
             check_fits(self.model.state_dict(), state, source=str(weights))
             self.model.load_state_dict(state)
         self.parts = EyeParts(self.model.config)
+        self.model.to(self.device)
+        self.parts.to(self.device)
         self.optimiser = Optimiser(self.model, config.optim, list(self.parts.parameters()))
         self.average = MovingAverage(self.model, config.optim.ema_decay)
         self.step = 0
         self.seconds = 0.0
         """Time spent in this stage, earlier runs included."""
         self._held_out: list[Batch] = []
-        self._sums: dict[str, list[float]] = {}
 
     # ---- files
 
@@ -160,7 +177,12 @@ class Trainer:
         """A copy of the network with the averaged weights, in evaluation mode."""
         model = SAM2(self.model.config)
         model.load_state_dict({**self.model.state_dict(), **self.average.state_dict()})
-        return model.eval()
+        return model.to(self.device).eval()
+
+    @property
+    def finished(self) -> bool:
+        """The steps or the minutes are used up."""
+        return self._progress() >= 1
 
     def export(self, path: Path, *, dtype: torch.dtype | None = None) -> None:
         """Write the averaged weights with the record of how they were made."""
@@ -189,13 +211,13 @@ class Trainer:
             result, norm, rate = self._train_step(batch)
             now = time.monotonic()
             self.seconds = before + now - began
-            self._add_up(result, norm)
+            self.log.add(result.terms, result.iou_of_kind, norm)
             if self.ranks.index:
                 if self._used >= 1:
                     return
                 continue
             if self.step % config.log_every == 0:
-                self._log((now - logged) / (self.step - logged_step), rate)
+                self._write_log((now - logged) / (self.step - logged_step), rate)
                 logged, logged_step = now, self.step
             if self.step % config.score_every == 0:
                 self._score()
@@ -240,19 +262,18 @@ class Trainer:
     def _train_step(self, batch: Batch) -> tuple[PassResult, float, float]:
         config = self.config
         rng = np.random.default_rng([config.seed, 5, self.step])
-        corrected = rng.random() < config.correction_share
         frames, size = batch.pictures_btss.shape[1:3]
         model = at_size(self.model, size)
-        if frames == 1:
-            corrections = int(rng.integers(1, 3)) if corrected else 0
-            result = picture_pass(
-                model, batch, corrections=corrections, rng=rng, half=config.half, parts=self.parts
-            )
-        else:
-            frame = int(rng.integers(1, frames)) if corrected else None
-            result = clip_pass(
-                model, batch, corrected_frame=frame, rng=rng, half=config.half, parts=self.parts
-            )
+        if config.checkpointing:
+            recompute_blocks(model)
+        result = clip_pass(
+            model,
+            batch.to(self.device),
+            corrections=self._corrections(rng, frames),
+            rng=rng,
+            half=config.half,
+            parts=self.parts if config.second_task else None,
+        )
         result.terms.total.backward()
         # One clock for all processes: the share used up travels with the gradients.
         self._used = self.optimiser.average_over(self.ranks, 0.0 if self.ranks.index else self._progress())
@@ -262,48 +283,35 @@ class Trainer:
         self.step += 1
         return result, norm, rate
 
+    def _corrections(self, rng: np.random.Generator, frames: int) -> dict[int, int]:
+        """Frame -> correction clicks: none, on the first frame, on a later one, or on both."""
+        config = self.config
+        if not config.max_corrections or rng.random() >= config.correction_share:
+            return {}
+        later = [int(rng.integers(1, frames))] if frames > 1 else []
+        which = [[0], later, [0, *later]][int(rng.integers(3))] if later else [0]
+        return {frame: int(rng.integers(1, config.max_corrections + 1)) for frame in which}
+
     # ---- what is seen of it
 
-    def _add_up(self, result: PassResult, norm: float) -> None:
-        terms = result.terms
-        values = {"loss": terms.total, "focal": terms.focal, "dice": terms.dice, "iou": terms.iou}
-        for name, value in {**values, "presence": terms.presence}.items():
-            self._sums.setdefault(name, []).append(float(value.detach()))
-        self._sums.setdefault("norm", []).append(norm)
-        for kind, (total, count) in result.iou_of_kind.items():
-            self._sums.setdefault(f"iou_{kind}", []).extend([total / count] * count)
-
-    def _log(self, seconds_per_step: float, rate: float) -> None:
-        means = {name: float(np.mean(values)) for name, values in self._sums.items()}
-        self._sums = {}
+    def _write_log(self, seconds_per_step: float, rate: float) -> None:
         left = (self.config.steps - self.step) * seconds_per_step
         if self.config.minutes:
             left = min(left, 60 * self.config.minutes - self.seconds)
-        kinds = " ".join(f"{kind} {means[f'iou_{kind}']:.3f}" for kind in KINDS if f"iou_{kind}" in means)
-        self.say(
-            f"step {self.step} loss {means['loss']:.3f} focal {means['focal']:.4f} dice {means['dice']:.3f} "
-            f"iou {means['iou']:.3f} presence {means['presence']:.3f} norm {means['norm']:.2f} "
-            f"lr {rate:.1e} | {kinds} | {seconds_per_step:.2f} s/step, {left / 60:.0f} min left"
+        self.log.write(
+            self.step,
+            rate=rate,
+            seconds=self.seconds,
+            seconds_per_step=seconds_per_step,
+            minutes_left=left / 60,
         )
-        names = ["loss", "focal", "dice", "iou", "presence", "norm"] + [f"iou_{kind}" for kind in KINDS]
-        path = self.out_dir / "log.csv"
-        fresh = not path.exists()
-        with path.open("a", newline="") as file:
-            writer = csv.writer(file)
-            if fresh:
-                writer.writerow(["step", "seconds", "lr", "seconds_per_step", *names])
-            shown = [f"{means[name]:.5g}" if name in means else "" for name in names]
-            writer.writerow(
-                [self.step, f"{self.seconds:.1f}", f"{rate:.3e}", f"{seconds_per_step:.3f}", *shown]
-            )
 
     def _score(self) -> None:
         if not self.config.held_out_batches:
             return
         if not self._held_out:
-            maker = BatchMaker(self.config.clips, HELD_OUT_SEED, self.renderer)
+            maker = BatchMaker(self.config.clips, HELD_OUT_SEED, self._held_out_renderer)
             # One batch per group, so that no two share an eye.
             self._held_out = [maker[i * self.config.clips.group] for i in range(self.config.held_out_batches)]
-        self.say(
-            f"held out, step {self.step}: {score(self.averaged_model(), self._held_out, half=True).line()}"
-        )
+        scores = score(self.averaged_model(), self._held_out, half=True)
+        self.log.scored(self.step, scores.line(), scores.means())

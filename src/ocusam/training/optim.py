@@ -27,6 +27,9 @@ LARGEST_MUON_SIDE = 256
 which on a CPU would be a large share of a step for the few matrices of the coarsest stage."""
 
 
+_TRUNK = "image_encoder.trunk."
+
+
 @dataclass(frozen=True)
 class OptimConfig:
     """How weights move. `lr` is the peak rate."""
@@ -40,6 +43,9 @@ class OptimConfig:
     muon: bool = False
     encoder_lr_share: float = 1.0
     """Learning rate of the image encoder as a share of `lr`; 0 freezes it."""
+    layer_decay: float = 1.0
+    """Each block of the encoder's trunk learns this much slower than the one after it (Bao et al. 2021, arXiv
+    2106.08254); published SAM 2 takes .8 to .9. 1: all alike."""
 
 
 def point_at_clicks(model: SAM2, strength: float = 1.5) -> None:
@@ -90,6 +96,15 @@ def parameter_kinds(model: nn.Module) -> Iterator[tuple[str, nn.Parameter, str]]
         yield name, parameter, kind
 
 
+def blocks_above(name: str, model: nn.Module) -> int:
+    """How many blocks of the trunk lie between a parameter and the trunk's end; 0 outside the trunk."""
+    if not name.startswith(_TRUNK):
+        return 0
+    count = len(model.get_submodule(f"{_TRUNK}blocks"))  # type: ignore[arg-type]
+    words = name.removeprefix(_TRUNK).split(".")
+    return count - 1 - int(words[1]) if words[0] == "blocks" else count
+
+
 @dataclass(frozen=True)
 class Ranks:
     """Which of how many cooperating processes this is; each trains on its share of every batch."""
@@ -105,7 +120,8 @@ class Optimiser:
         self, model: nn.Module, config: OptimConfig, extra: list[nn.Parameter] | None = None
     ) -> None:
         self.config = config
-        groups: dict[tuple[str, bool], list[Tensor]] = {("plain", False): list(extra or [])}
+        # Kind, whether of the encoder, blocks of the trunk above it.
+        groups: dict[tuple[str, bool, int], list[Tensor]] = {("plain", False, 0): list(extra or [])}
         for name, parameter, kind in parameter_kinds(model):
             encoder = name.startswith("image_encoder.")
             if encoder and config.encoder_lr_share == 0:
@@ -113,11 +129,12 @@ class Optimiser:
                 continue
             if kind == "muon" and not config.muon:
                 kind = "decay"
-            groups.setdefault((kind, encoder), []).append(parameter)
+            above = blocks_above(name, model) if config.layer_decay < 1 else 0
+            groups.setdefault((kind, encoder, above), []).append(parameter)
         self.parameters = [p for group in groups.values() for p in group]
 
-        def options(kind: str, encoder: bool) -> dict[str, Any]:
-            share = config.encoder_lr_share if encoder else 1.0
+        def options(kind: str, encoder: bool, above: int) -> dict[str, Any]:
+            share = config.encoder_lr_share * config.layer_decay**above if encoder else 1.0
             return {
                 "lr": 0.0,
                 "share": share,
@@ -137,7 +154,8 @@ class Optimiser:
         if ranks.count == 1:
             return extra
         gradients = [p.grad for p in self.parameters if p.grad is not None]
-        flat = torch.cat([g.flatten() for g in gradients] + [torch.tensor([extra * ranks.count])])
+        carried = torch.tensor([extra * ranks.count], device=self.parameters[0].device)
+        flat = torch.cat([g.flatten() for g in gradients] + [carried])
         torch.distributed.all_reduce(flat)
         flat /= ranks.count
         start = 0

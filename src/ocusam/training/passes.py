@@ -1,10 +1,10 @@
 """One training pass through the network: single pictures, or clips through the memory.
 
-Pictures: the encoder runs once per picture, the decoder on pictures x objects; then, in a share of the steps,
-correction clicks with the previous logits fed back, every pass with its losses. Clips: the first frame is
-prompted, the following ones are found from the memory; on a share of the clips one later frame gets a
-correction click and becomes a conditioning frame too. All frames of all objects carry losses; a hidden
-object only that of presence.
+Pictures: the encoder runs once per picture, the decoder on pictures x objects. Clips: the first frame is
+prompted, the following ones are found from the memory. On frames that the caller names, correction clicks
+follow, one by one from the regions where mask and truth differ, with the previous logits fed back; a later
+frame that was corrected becomes a conditioning frame too (Ravi et al. 2024, appendix D.2). Every answer on
+every frame carries losses, that to each click included; a hidden object only that of presence.
 
 Which memories a frame attends to follows the tracker's rules (conditioning frames first at the last temporal
 index, then up to six recent frames, oldest first; pointers of conditioning frames, then of recent frames,
@@ -14,7 +14,8 @@ newest first). Shape suffixes: b object, n point, c channel, h/w/g/s sides.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import functools
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,9 +25,10 @@ from torch import Tensor
 
 from ocusam.model.sam2 import SAM2, ImageFeatures, MemorySelection, PointPrompt, StepOutput
 from ocusam.training.clicks import PADDING, correction_click
-from ocusam.training.clips import KINDS, Batch
+from ocusam.training.clips import Batch
 from ocusam.training.eye_parts import EyeParts, parts_loss
 from ocusam.training.losses import LossTerms, object_weight, on_grid, sam2_loss
+from ocusam.training.scenes import KINDS
 
 EMBEDDING_WEIGHT = 0.02
 """Weight of the loss that keeps the image embedding as large as the positions that are added to it."""
@@ -40,35 +42,37 @@ class PassResult:
 
     terms: LossTerms
     iou_of_kind: dict[str, tuple[float, int]]
-    """Sum of IoUs and count, per kind of object, present ones only; the last frame or pass."""
+    """Sum of IoUs and count, per kind of object, where present: first answers, of clips on tracked frames."""
 
 
 def normalised(pictures: Tensor) -> Tensor:
-    """Grey bytes (B, S, S) to the network's input (B, 3, S, S), ImageNet mean and deviation."""
-    grey = pictures.float()[:, None] / 255
-    mean = torch.tensor(_MEAN, device=grey.device).view(1, 3, 1, 1)
-    std = torch.tensor(_STD, device=grey.device).view(1, 3, 1, 1)
-    return (grey - mean) / std
+    """Bytes, grey (B, S, S) or RGB (B, S, S, 3), to the network's input (B, 3, S, S), ImageNet mean and
+    deviation."""
+    shares = (pictures[:, None] if pictures.ndim == 3 else pictures.permute(0, 3, 1, 2)).float() / 255
+    mean = torch.tensor(_MEAN, device=shares.device).view(1, 3, 1, 1)
+    std = torch.tensor(_STD, device=shares.device).view(1, 3, 1, 1)
+    return (shares - mean) / std
 
 
-def autocast(enabled: bool, device: str = "cpu") -> contextlib.AbstractContextManager[object]:
+def autocast(enabled: bool, device: torch.device) -> contextlib.AbstractContextManager[object]:
     """bfloat16 autocast, or nothing."""
-    return torch.autocast(device, dtype=torch.bfloat16) if enabled else contextlib.nullcontext()
+    return torch.autocast(device.type, dtype=torch.bfloat16) if enabled else contextlib.nullcontext()
 
 
-def _corrections(
+def _clicks_on_errors(
     rng: np.random.Generator, logits_b1hw: Tensor, truth_bgg: Tensor, size: int
-) -> tuple[Tensor, Tensor, Tensor]:
-    """One click per object from its error region: coordinates, labels, and the logits."""
+) -> tuple[Tensor, Tensor]:
+    """One click per object from its error region: coordinates (B, 1, 2) and labels (B, 1)."""
     grid = truth_bgg.shape[-1]
-    predicted = (on_grid(logits_b1hw.detach(), grid)[:, 0] > 0).numpy()
-    real = (truth_bgg > 0.5).numpy()
+    predicted = (on_grid(logits_b1hw.detach(), grid)[:, 0] > 0).cpu().numpy()
+    real = (truth_bgg > 0.5).cpu().numpy()
     spots, labels = [], []
     for mine, truth in zip(predicted, real, strict=True):
         click = correction_click(rng, mine, truth, scale=size / grid)
         spots.append([click[0], click[1]] if click else [0.0, 0.0])
         labels.append([click[2] if click else PADDING])
-    return torch.tensor(spots)[:, None], torch.tensor(labels), logits_b1hw
+    device = logits_b1hw.device
+    return torch.tensor(spots, device=device)[:, None], torch.tensor(labels, device=device)
 
 
 def _embedding_loss(features: ImageFeatures) -> Tensor:
@@ -81,14 +85,22 @@ def _embedding_loss(features: ImageFeatures) -> Tensor:
 
 
 def _encoder_loss(encoded: ImageFeatures, batch: Batch, parts: EyeParts | None, half: bool) -> Tensor:
-    """What the encoder learns besides the objects asked for; `encoded` holds pictures x frames."""
-    loss = _embedding_loss(encoded)
+    """What the encoder learns besides the objects asked for; `encoded` holds pictures x frames.
+
+    Nothing without the second task: published networks have larger embeddings, and are to keep them.
+    """
     if parts is None:
-        return loss
-    with autocast(half):
-        logits = parts(encoded)
+        return encoded.embedding_bchw.new_zeros((), dtype=torch.float32)
+    loss = _embedding_loss(encoded)
+    if not bool(batch.parts_known_b.any()):
+        # Gradients of zero instead of none: processes that share a batch must have the same ones.
+        nothing = sum((p.sum() for p in parts.parameters()), loss.new_zeros(()))
+        return loss + 0 * nothing
+    known = batch.parts_known_b.repeat_interleave(batch.pictures_btss.shape[1])
+    with autocast(half, known.device):
+        logits = parts(encoded if bool(known.all()) else encoded.select(torch.nonzero(known).flatten()))
     truth = batch.parts_bptgg.transpose(1, 2).flatten(0, 1).float() / 255
-    return loss + parts_loss(logits, truth)
+    return loss + parts_loss(logits, truth[known])
 
 
 def _loss(output: StepOutput, batch: Batch, frame: int) -> LossTerms:
@@ -111,48 +123,6 @@ def _iou_of_kind(iou_b: Tensor, batch: Batch, frame: int) -> dict[str, tuple[flo
         if len(chosen):
             sums[kind] = (float(chosen.sum()), len(chosen))
     return sums
-
-
-def picture_pass(
-    model: SAM2,
-    batch: Batch,
-    *,
-    corrections: int,
-    rng: np.random.Generator,
-    half: bool,
-    parts: EyeParts | None = None,
-) -> PassResult:
-    """Prompt, decode and score single pictures (T = 1), with `corrections` further clicks.
-
-    The losses of all decoder passes are averaged.
-    """
-    count, objects = batch.kind_bo.shape
-    size = batch.pictures_btss.shape[-1]
-    rows = torch.arange(count).repeat_interleave(objects)
-    with autocast(half):
-        encoded = model.encode_image(normalised(batch.pictures_btss[:, 0]))
-        features = encoded.select(rows)
-    points, labels = batch.points_bon2.flatten(0, 1), batch.labels_bon.flatten(0, 1)
-    previous: Tensor | None = None
-    terms: LossTerms | None = None
-    first_iou: Tensor | None = None
-    for number in range(corrections + 1):
-        with autocast(half):
-            output = model.track_step(
-                features, points=PointPrompt(points, labels), previous_logits_b1hw=previous
-            )
-        now = _loss(output, batch, 0)
-        terms = now if terms is None else terms.plus(now)
-        first_iou = now.real_iou_b if first_iou is None else first_iou
-        if number < corrections:
-            truth = batch.truth_botgg[:, :, 0].flatten(0, 1).float() / 255
-            spots, signs, logits = _corrections(rng, output.low_res_logits_b1hw, truth, size)
-            points, labels = torch.cat([points, spots], 1), torch.cat([labels, signs], 1)
-            previous = logits.detach().float().clamp(-32, 32)
-    assert terms is not None and first_iou is not None
-    terms = terms.scaled(1 / (corrections + 1))
-    terms.total = terms.total + _encoder_loss(encoded, batch, parts, half)
-    return PassResult(terms, _iou_of_kind(first_iou, batch, 0))
 
 
 @dataclass
@@ -184,61 +154,91 @@ def clip_pass(
     model: SAM2,
     batch: Batch,
     *,
-    corrected_frame: int | None,
+    corrections: Mapping[int, int],
     rng: np.random.Generator,
     half: bool,
     parts: EyeParts | None = None,
 ) -> PassResult:
-    """Follow the objects of clips through the memory; losses of all frames averaged.
+    """Follow the objects of a batch through the memory; the losses of all answers averaged.
+
+    A batch of single pictures (T = 1) is prompted and answered, with no memory.
 
     Args:
-        corrected_frame: a later frame that gets a correction click, or None.
+        corrections: frame -> correction clicks on it. A first frame whose prompt is a mask gets none.
     """
     count, objects = batch.kind_bo.shape
-    frames, size = batch.pictures_btss.shape[1], batch.pictures_btss.shape[-1]
-    with autocast(half):
+    frames = batch.pictures_btss.shape[1]
+    with autocast(half, batch.kind_bo.device):
         encoded = model.encode_image(normalised(batch.pictures_btss.flatten(0, 1)))
+    picture = torch.arange(count, device=batch.kind_bo.device).repeat_interleave(objects)
     past: list[_Remembered] = []
-    terms: LossTerms | None = None
-    passes = 0
+    losses: list[LossTerms] = []
     sums: dict[str, tuple[float, int]] = {}
     for frame in range(frames):
-        rows = torch.arange(count).repeat_interleave(objects) * frames + frame
-        features = encoded.select(rows)
-        truth = batch.truth_botgg[:, :, frame].flatten(0, 1).float() / 255
-        with autocast(half):
-            if frame == 0:
-                output = _prompted(model, features, batch, truth)
-            else:
-                memory = select_memories(
-                    past, frame + batch.gap, model.config.num_maskmem, model.config.max_obj_ptrs_in_encoder
-                )
-                output = model.track_step(features, memory=memory)
+        features = encoded.select(picture * frames + frame)
+        clicks = corrections.get(frame, 0)
+        answers = _answers(model, features, batch, frame, past, clicks=clicks, rng=rng, half=half)
         if not (frame == 0 and batch.prompt == "mask"):
-            now = _loss(output, batch, frame)
-            terms, passes = (now if terms is None else terms.plus(now)), passes + 1
-            if frame:
-                for kind, (total, number) in _iou_of_kind(now.real_iou_b, batch, frame).items():
+            own = [_loss(answer, batch, frame) for answer in answers]
+            losses += own
+            if frame or frames == 1:
+                for kind, (total, number) in _iou_of_kind(own[0].real_iou_b, batch, frame).items():
                     before = sums.get(kind, (0.0, 0))
                     sums[kind] = (before[0] + total, before[1] + number)
-        prompted = frame == 0
-        if frame == corrected_frame and frame > 0 and terms is not None:
-            spots, labels, logits = _corrections(rng, output.low_res_logits_b1hw, truth, size)
-            with autocast(half):
-                output = model.track_step(
-                    features,
-                    points=PointPrompt(spots, labels),
-                    previous_logits_b1hw=logits.detach().float().clamp(-32, 32),
-                    memory=memory,
-                )
-            terms, passes, prompted = terms.plus(_loss(output, batch, frame)), passes + 1, True
         if frame + 1 < frames:
-            with autocast(half):
-                past.append(_remember(model, features, output, _number(batch, frame), prompted=prompted))
-    assert terms is not None
-    terms = terms.scaled(1 / passes)
+            prompted = frame == 0 or len(answers) > 1
+            with autocast(half, batch.kind_bo.device):
+                past.append(_remember(model, features, answers[-1], _number(batch, frame), prompted=prompted))
+    terms = functools.reduce(LossTerms.plus, losses).scaled(1 / len(losses))
     terms.total = terms.total + _encoder_loss(encoded, batch, parts, half)
     return PassResult(terms, sums)
+
+
+def _answers(
+    model: SAM2,
+    features: ImageFeatures,
+    batch: Batch,
+    frame: int,
+    past: list[_Remembered],
+    *,
+    clicks: int,
+    rng: np.random.Generator,
+    half: bool,
+) -> list[StepOutput]:
+    """What the network says about a frame: at first, and after each of so many correction clicks."""
+    truth = batch.truth_botgg[:, :, frame].flatten(0, 1).float() / 255
+    size = batch.pictures_btss.shape[2]
+    memory = _memory(model, past, batch, frame)
+    points: Tensor | None = None
+    labels: Tensor | None = None
+    with autocast(half, truth.device):
+        if frame == 0:
+            answers = [_prompted(model, features, batch, truth)]
+            points, labels = batch.points_bon2.flatten(0, 1), batch.labels_bon.flatten(0, 1)
+        else:
+            answers = [model.track_step(features, memory=memory)]
+    for _ in range(0 if frame == 0 and batch.prompt == "mask" else clicks):
+        last = answers[-1].low_res_logits_b1hw
+        spots, signs = _clicks_on_errors(rng, last, truth, size)
+        points = spots if points is None else torch.cat([points, spots], 1)
+        labels = signs if labels is None else torch.cat([labels, signs], 1)
+        with autocast(half, truth.device):
+            answers.append(
+                model.track_step(
+                    features,
+                    points=PointPrompt(points, labels),
+                    previous_logits_b1hw=last.detach().float().clamp(-32, 32),
+                    memory=memory,
+                )
+            )
+    return answers
+
+
+def _memory(model: SAM2, past: list[_Remembered], batch: Batch, frame: int) -> MemorySelection | None:
+    if frame == 0:
+        return None
+    config = model.config
+    return select_memories(past, frame + batch.gap, config.num_maskmem, config.max_obj_ptrs_in_encoder)
 
 
 @torch.no_grad()
@@ -247,18 +247,17 @@ def follow(model: SAM2, batch: Batch, *, half: bool) -> Iterator[StepOutput]:
     count, objects = batch.kind_bo.shape
     frames = batch.pictures_btss.shape[1]
     past: list[_Remembered] = []
+    device = batch.kind_bo.device
+    picture = torch.arange(count, device=device).repeat_interleave(objects)
     for frame in range(frames):
-        with autocast(half):
+        with autocast(half, device):
             encoded = model.encode_image(normalised(batch.pictures_btss[:, frame]))
-            features = encoded.select(torch.arange(count).repeat_interleave(objects))
+            features = encoded.select(picture)
             if frame == 0:
                 truth = batch.truth_botgg[:, :, 0].flatten(0, 1).float() / 255
                 output = _prompted(model, features, batch, truth)
             else:
-                memory = select_memories(
-                    past, frame + batch.gap, model.config.num_maskmem, model.config.max_obj_ptrs_in_encoder
-                )
-                output = model.track_step(features, memory=memory)
+                output = model.track_step(features, memory=_memory(model, past, batch, frame))
             if frame + 1 < frames:
                 past.append(_remember(model, features, output, _number(batch, frame), prompted=frame == 0))
         yield output
@@ -281,7 +280,7 @@ def _remember(
 def _prompted(model: SAM2, features: ImageFeatures, batch: Batch, truth_bgg: Tensor) -> StepOutput:
     """The first frame of a clip: points, boxes, or the truth as mask."""
     if batch.prompt == "mask":
-        size = batch.pictures_btss.shape[-1]
+        size = batch.pictures_btss.shape[2]
         mask = (
             F.interpolate(truth_bgg[:, None], size=(size, size), mode="bilinear", align_corners=False) > 0.5
         )

@@ -14,9 +14,10 @@ import torch
 from torch import Tensor
 
 from ocusam.model.sam2 import SAM2
-from ocusam.training.clips import KINDS, Batch
+from ocusam.training.clips import Batch
 from ocusam.training.losses import mask_iou, on_grid
 from ocusam.training.passes import follow
+from ocusam.training.scenes import KINDS
 
 HELD_OUT_SEED = 900_000_001
 """Seed of the held-out set; trainings take smaller ones."""
@@ -49,7 +50,7 @@ def centres(masks_bgg: Tensor) -> Tensor:
     """Centroids (B, 2) as (x, y) in cells; NaN for empty masks."""
     weights = masks_bgg.float()
     total = weights.sum((1, 2))
-    index = torch.arange(weights.shape[-1], dtype=torch.float32)
+    index = torch.arange(weights.shape[-1], dtype=torch.float32, device=weights.device)
     x = (weights.sum(1) * index).sum(1) / total
     y = (weights.sum(2) * index).sum(1) / total
     return torch.stack([x, y], 1)
@@ -64,9 +65,10 @@ def score(model: SAM2, held_out: list[Batch], *, half: bool = False) -> Scores:
     result = Scores()
     training = model.training
     model.eval()
-    for batch in held_out:
+    for made in held_out:
+        batch = made.to(model.device)
         frames = batch.pictures_btss.shape[1]
-        cell = batch.pictures_btss.shape[-1] / batch.truth_botgg.shape[-1]
+        cell = batch.pictures_btss.shape[2] / batch.truth_botgg.shape[-1]
         kinds = batch.kind_bo.flatten()
         for frame, output in enumerate(follow(model, batch, half=half)):
             if frame == 0 and frames > 1:

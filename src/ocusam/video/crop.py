@@ -43,6 +43,10 @@ class CroppedSource(VideoSource):
             )
 
     @property
+    def read_ahead(self) -> bool:
+        return self.whole.read_ahead
+
+    @property
     def size(self) -> tuple[int, int]:
         x0, y0, x1, y1 = self.region
         return (y1 - y0, x1 - x0)

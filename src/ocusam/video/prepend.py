@@ -103,6 +103,10 @@ class PrependedSource(VideoSource):
         self.pictures = list(pictures)
 
     @property
+    def read_ahead(self) -> bool:
+        return self.video.read_ahead
+
+    @property
     def size(self) -> tuple[int, int]:
         return self.video.size
 

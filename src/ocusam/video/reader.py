@@ -16,6 +16,7 @@ stored).
 
 from __future__ import annotations
 
+import threading
 from array import array
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
@@ -46,6 +47,8 @@ from ocusam.video.source import (
 
 # What reading backward may keep: the frames between a key frame and the wanted one.
 _BUFFER_BYTES = 64 << 20
+# Frames kept when reading on: several views of a picture are read ahead, each at its own pace.
+_RECENT = 8
 _NO_TIME = -(1 << 63)  # FFmpeg's own mark for a frame without a time
 
 
@@ -74,14 +77,19 @@ class FileSource(VideoSource):
         self._other_size: str | None = None  # of a picture in mid-stream: the video ends before it
         self._pts = array("q")  # of the frames decoded from the start, gap-free
         self._buffer: OrderedDict[int, Frame] = OrderedDict()
+        self._lock = threading.RLock()  # frames are read ahead in one thread, and closed in another
         self._open()
         self._size = (0, 0)  # until the first picture
-        first = self._decode_next(keep=2)
+        first = self._decode_next(_RECENT)
         if first is None:
             self.close()
             raise InputError(f"{self.path} holds no frame that can be decoded.")
 
     # --- what it says ---------------------------------------------------------------------------------------
+
+    @property
+    def read_ahead(self) -> bool:
+        return True
 
     @property
     def size(self) -> tuple[int, int]:
@@ -129,6 +137,10 @@ class FileSource(VideoSource):
     def read(self, frame_idx: int) -> Frame:
         if frame_idx < 0:
             raise InputError(f"Frames count from 0, got frame {frame_idx}.")
+        with self._lock:
+            return self._read(frame_idx)
+
+    def _read(self, frame_idx: int) -> Frame:
         if frame_idx in self._buffer:
             return self._buffer[frame_idx]
         self._check_end(frame_idx)
@@ -140,7 +152,7 @@ class FileSource(VideoSource):
                     self._restart()
             elif frame_idx < self._next:
                 self._restart()
-        keep = 2 if frame_idx == self._next else self._buffer_frames
+        keep = min(_RECENT, self._buffer_frames) if frame_idx == self._next else self._buffer_frames
         try:
             self._decode_to(frame_idx, keep)
         except _NumberingLostError:
@@ -152,7 +164,8 @@ class FileSource(VideoSource):
         raise InputError(f"Frame {frame_idx} of {self.path} cannot be decoded.")
 
     def close(self) -> None:
-        self._container.close()
+        with self._lock:
+            self._container.close()
 
     def _decode_to(self, frame_idx: int, keep: int) -> None:
         while self._next <= frame_idx:

@@ -64,6 +64,10 @@ class TimedSource(VideoSource):
         self._times = times_ns
 
     @property
+    def read_ahead(self) -> bool:
+        return self.video.read_ahead
+
+    @property
     def size(self) -> tuple[int, int]:
         return self.video.size
 
@@ -121,6 +125,10 @@ class JoinedSource(VideoSource):
         counts = [part.num_frames or 0 for part in parts]
         self._starts = np.concatenate([[0], np.cumsum(counts)]).astype(int).tolist()
         self._end: int | None = None
+
+    @property
+    def read_ahead(self) -> bool:
+        return all(part.read_ahead for part in self.parts)
 
     @property
     def size(self) -> tuple[int, int]:

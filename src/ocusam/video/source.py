@@ -100,6 +100,12 @@ class VideoSource(ABC):
     """Numbered pictures with times. Use as a context manager, or call `close`."""
 
     @property
+    def read_ahead(self) -> bool:
+        """Whether frames may be read before they are wanted, and from another thread. Not where a frame may
+        have to be waited for, or comes only once."""
+        return False
+
+    @property
     @abstractmethod
     def size(self) -> tuple[int, int]:
         """(height, width) of every picture, pixels."""
@@ -197,6 +203,10 @@ class SequenceSource(VideoSource):
         self._size = (height, width)
 
     @property
+    def read_ahead(self) -> bool:
+        return True
+
+    @property
     def size(self) -> tuple[int, int]:
         assert self._size is not None
         return self._size
@@ -215,9 +225,10 @@ class SequenceSource(VideoSource):
 
     def read(self, frame_idx: int) -> Frame:
         self._check_index(frame_idx)
-        if self._last is None or self._last.frame_idx != frame_idx:
-            self._last = Frame(frame_idx, int(self._times[frame_idx]), self._load(frame_idx))
-        return self._last
+        last = self._last
+        if last is None or last.frame_idx != frame_idx:
+            last = self._last = Frame(frame_idx, int(self._times[frame_idx]), self._load(frame_idx))
+        return last
 
     def _name(self, frame_idx: int) -> str:
         return f"Frame {frame_idx}"

@@ -58,12 +58,14 @@ class CameraSettings:
         max_frames: end after so many frames; None: when the source ends, or the user.
         window: show the overlay where there is a screen.
         overlay: write `overlay.mp4` into the recording.
+        report: write `report.html` into the recording.
     """
 
     drop: bool | None = None
     max_frames: int | None = None
     window: bool = False
     overlay: bool = True
+    report: bool = True
 
     def __post_init__(self) -> None:
         if self.max_frames is not None and self.max_frames < 1:
@@ -139,8 +141,8 @@ def run_camera(
         model: a model's name, a `Sam2Config`, or a ready `SAM2VideoPredictor`.
         weights: a checkpoint file; None for the packaged weights of `nano`.
         device: where the network runs.
-        out: folder to record into (`signals.csv`, `blinks.csv`, `quality.csv`, `masklets/`, `overlay.mp4`,
-            `run.json`), or None.
+        out: folder to record into (what `ocusam eye` writes: tables, `masklets/`, `overlay.mp4`,
+            `report.html`, `run.json`), or None.
         settings: further options.
         progress: called after every frame with (done, in all or None, what).
 
@@ -252,7 +254,14 @@ class _Run:
             "settings": asdict(self.settings),
         }
         self.recording = stack.enter_context(
-            Recording(self.folder, record, (height, width), fps=feed.fps, overlay=self.settings.overlay)
+            Recording(
+                self.folder,
+                record,
+                (height, width),
+                fps=feed.fps,
+                overlay=self.settings.overlay,
+                report=self.settings.report,
+            )
         )
 
     def show(self, output: FrameOutput, objects: list[ObjectFrame]) -> bool:

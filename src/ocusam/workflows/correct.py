@@ -33,7 +33,8 @@ from ocusam.video.reader import open_video
 from ocusam.workflows.eye import EyeWork
 from ocusam.workflows.inputs.prompt_pack import FILE_NAME, prompt_to_json, read_json, write_json
 from ocusam.workflows.inputs.prompt_tables import as_pack
-from ocusam.workflows.inputs.settings import PromptsLike, RunSettings
+from ocusam.workflows.inputs.settings import FLOAT32, PromptsLike, RunSettings
+from ocusam.workflows.inputs.zoom import zoomed
 from ocusam.workflows.session.follow import Progress, Tracker
 from ocusam.workflows.session.going import go_on
 from ocusam.workflows.session.job import Job, Tracked, Work, conclude, input_record, open_session
@@ -163,11 +164,13 @@ def _reopen(
         known["model"] if model is None else model,
         known["weights"] if weights is None and model is None else weights,
         device or known.get("device", "cpu"),
+        known.get("dtype", FLOAT32),
     )
     record = {**old, "input": input_record(video, source), "model": opened.record}
     check_same(folder, old, record, prompts_given=False)
     settings = RunSettings(**old["settings"])
-    views = [View(i, (x0, y0, x1, y1)) for i, (x0, y0, x1, y1) in enumerate(old["views"])]
+    whole = [View(i, (x0, y0, x1, y1)) for i, (x0, y0, x1, y1) in enumerate(old["views"])]
+    views = zoomed(whole, settings.zoom)
     pack = read_json(folder / FILE_NAME)
     ended = ("status", "finished", "stopped", "reason")
     kept = {key: value for key, value in old.items() if key not in ended}

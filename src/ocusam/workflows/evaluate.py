@@ -29,13 +29,13 @@ from ocusam.core.version import __version__
 from ocusam.eye.signals import SignalTable
 from ocusam.video.reader import open_video
 from ocusam.video.source import VideoSource
+from ocusam.video.thinned import ThinnedSource
 from ocusam.workflows.eye import measure_object, track_eye
 from ocusam.workflows.inputs.settings import RunSettings
 from ocusam.workflows.inputs.views import plan_views
 from ocusam.workflows.scoring.annotations import Clip, choose_clips, read_annotations
 from ocusam.workflows.scoring.score_pictures import draw_comparisons
 from ocusam.workflows.scoring.scores import Annotation, Comparison, Score, compare, score
-from ocusam.workflows.scoring.thinned import ThinnedSource
 from ocusam.workflows.session.follow import Progress, follow
 from ocusam.workflows.session.masklets import MaskletWriter
 from ocusam.workflows.session.models import open_predictor

@@ -8,19 +8,24 @@ from typing import Any
 
 import polars as pl
 
+from ocusam.core.geometry import Ellipse
 from ocusam.core.masklet import ObjectFrame
 from ocusam.core.prompts import PromptPack
 from ocusam.eye.signals import KNOWN_OBJECTS, KNOWN_PATTERN, Measurement, SignalTable, measure
 from ocusam.report.html import ReportTables
-from ocusam.workflows.find.no_click import settings_of_run, start_without_click
+from ocusam.workflows.eye_place import zoom_of_run, zoom_start
 from ocusam.workflows.inputs.prompt_tables import as_pack
 from ocusam.workflows.inputs.settings import PromptsLike, RunSettings
-from ocusam.workflows.results.eye_tables import make_tables, named
+from ocusam.workflows.inputs.zoom import zoom_regions
+from ocusam.workflows.no_click import settings_of_run, start_without_click
+from ocusam.workflows.results.eye_tables import make_tables, named, rules_of
 from ocusam.workflows.results.report import finish_report
 from ocusam.workflows.results.ways_out import WaysOut
+from ocusam.workflows.results.zoom_border import at_border
 from ocusam.workflows.session.follow import Progress
 from ocusam.workflows.session.job import Job, Kind, Tracked, prepare, run
 from ocusam.workflows.session.masklets import Masklets
+from ocusam.workflows.session.recovered import told
 from ocusam.workflows.session.resume import holds_run
 from ocusam.workflows.track import finish_overlay
 
@@ -43,6 +48,10 @@ class EyeRecording(WaysOut):
         fps: frames tracked per second of computing, all views counted.
         folder: where it was written, or None.
         found: where no prompt was given, what the search for the eye says (`find_eye.Finding.to_dict`).
+        recoveries: where a lost pupil was looked for and found again: frame, click, and why
+            (`session.lookout.told`).
+        zoom: where it was asked for, what was decided (`find.eye_place`), and under "at_border" where the eye
+            came to a rectangle's border (`results.zoom_border.at_border`).
     """
 
     signals: pl.DataFrame
@@ -56,6 +65,8 @@ class EyeRecording(WaysOut):
     fps: float
     folder: Path | None
     found: dict[str, Any] | None = None
+    recoveries: tuple[dict[str, Any], ...] = ()
+    zoom: dict[str, Any] | None = None
 
 
 def track_eye(
@@ -99,14 +110,36 @@ def track_eye(
         pack, model, settings = start.pack, start.model, start.settings
     elif not pack and out is not None:
         settings = settings_of_run(Path(out), settings)
+    zoom = None
+    if settings.resume and out is not None and holds_run(out):
+        settings = zoom_of_run(Path(out), settings)
+    else:
+        begin = zoom_start(
+            video,
+            pack,
+            model=model,
+            weights=weights,
+            device=device,
+            out=out,
+            settings=settings,
+            progress=progress,
+        )
+        model, settings, zoom = begin.model, begin.settings, begin.record
     job = prepare(
         video, pack, model=model, weights=weights, device=device, out=out, settings=settings, kind=KIND
     )
     found = start.finding.to_dict() if start is not None else None
     if job.folder is not None and found is not None:
         job.folder.record["found"] = found
+    if job.folder is not None and zoom is not None:
+        job.folder.record["zoom"] = zoom
+    elif job.folder is not None:
+        zoom = job.folder.record.get("zoom")
     work = EyeWork()
-    return replace(work.recording(job, run(job, work, progress=progress)), found=found)
+    tracked = run(job, work, progress=progress)
+    if zoom is not None and zoom["used"]:
+        zoom = {**zoom, "at_border": work.at_border}
+    return replace(work.recording(job, tracked), found=found, zoom=zoom)
 
 
 class EyeWork:
@@ -116,12 +149,17 @@ class EyeWork:
     def __init__(self) -> None:
         self._rows = SignalTable()
         self._tables: ReportTables | None = None
+        self.at_border: list[dict[str, Any]] = []
 
-    def on_frame(self, objects: list[ObjectFrame]) -> None:
+    def on_frame(self, objects: list[ObjectFrame]) -> dict[str, Ellipse]:
         """Measure all objects of one view."""
+        shapes = {}
         for item in objects:
             measured = measure_object(item)
             self._rows.add(item.frame_idx, item.timestamp_ns, item.view.index, item.name, measured)
+            if measured.ellipse is not None:
+                shapes[item.name] = measured.ellipse
+        return shapes
 
     def rows(self) -> pl.DataFrame:
         """The rows since the last call."""
@@ -130,10 +168,16 @@ class EyeWork:
 
     def finish(self, job: Job, tracked: Tracked, progress: Progress | None) -> None:
         """States, blinks and quality of the whole recording, and the overlay."""
-        assert tracked.table is not None
-        self._tables = make_tables(tracked.table, job.views)
+        regions = zoom_regions(job.views, job.settings.zoom)
+        # The rows as measured are held nowhere: they are not needed beside the signals.
+        rules = rules_of(job.folder.record) if job.folder is not None else None
+        tables = make_tables(tracked.table(), job.views, rules, zoom=regions, recoveries=tracked.recoveries)
+        self.at_border = at_border(tables.signals, regions, job.source.size)
+        self._tables = tables
         if job.folder is None:
             return
+        if regions and "zoom" in job.folder.record:
+            job.folder.record["zoom"] = {**job.folder.record["zoom"], "at_border": self.at_border}
         for name, table in named(self._tables).items():
             job.folder.write_table(name, table)
         if job.settings.overlay:
@@ -159,6 +203,7 @@ class EyeWork:
             tracked.truncated,
             tracked.steps / max(tracked.seconds, 1e-9),
             job.folder.path if job.folder is not None else None,
+            recoveries=tuple(told(tracked.recoveries)),
         )
 
 

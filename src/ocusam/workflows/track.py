@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
+from ocusam.core.geometry import Ellipse
 from ocusam.core.masklet import ObjectFrame
 from ocusam.core.prompts import PromptPack
 from ocusam.workflows.inputs.prompt_tables import as_pack
 from ocusam.workflows.inputs.settings import PromptsLike, RunSettings
+from ocusam.workflows.inputs.zoom import AUTO, OFF
 from ocusam.workflows.results.overlay_video import write_overlay
 from ocusam.workflows.session.follow import Progress
 from ocusam.workflows.session.job import Job, Kind, Tracked, prepare, run
@@ -52,6 +55,7 @@ def track(
         OcusamError: a family of errors a user can mend; what was computed before is kept in `out`.
     """
     settings = settings or RunSettings(views="none")
+    settings = replace(settings, zoom=OFF) if settings.zoom == AUTO else settings
     job = prepare(
         video,
         as_pack(prompts, video),
@@ -70,8 +74,9 @@ def track(
 class TrackWork:
     """What `ocusam track` does with what is tracked: nothing but to keep the masks and draw them."""
 
-    def on_frame(self, objects: list[ObjectFrame]) -> None:
+    def on_frame(self, objects: list[ObjectFrame]) -> dict[str, Ellipse]:
         """Nothing is measured."""
+        return {}
 
     def rows(self) -> None:
         """Nothing is measured."""

@@ -1,166 +1,309 @@
-"""The job of training, `ocusam train`: images first, clips after.
+"""The job of training, `ocusam train`: the stages of a file one after the other.
 
-    python -m ocusam.workflows.train --stage images --out DIR --minutes 60
-    python -m ocusam.workflows.train --stage clips --weights DIR/latest.safetensors --out DIR2 --minutes 35
-    python -m ocusam.workflows.train --export FILE.safetensors --stage clips --out DIR2
+Purpose: from `train_config.TrainingPlan` to OUT/weights.safetensors.
 
-On a CPU, one process per core is fastest:
+Notable choices: each stage has a folder (`1-pictures`, `2-clips`) with its checkpoint, log and weights, and
+starts from the averaged weights of the one before. A training that was broken off goes on where it was, if
+its plan is still the same. With `torchrun` every process computes its share of each batch, and the first one
+writes; on a CPU one process of one thread per core is fastest:
 
-    torchrun --nproc-per-node 2 -m ocusam.workflows.train --threads 1 --workers 0 --stage images --out DIR ...
+    torchrun --nproc-per-node 2 -m ocusam train configs/nano.toml -o runs/nano --threads 1 --workers 0
 
-Progress goes to the terminal and to DIR/log.csv; a run in a folder that holds a checkpoint goes on from
-there.
+What it does not know: losses, pictures; see `ocusam.training`.
 """
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
+import json
 import os
 import platform
-import shlex
-import sys
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from ocusam.core.errors import OcusamError
-from ocusam.training.clips import ClipConfig
-from ocusam.training.loop import TrainConfig, Trainer
+from ocusam.core.errors import InputError, ModelError, OutputError, WeightsError
+from ocusam.core.version import __version__
+from ocusam.model.config import get_config
+from ocusam.training.loop import Trainer
 from ocusam.training.optim import Ranks
+from ocusam.training.own_clips import AnnotatedVideo, Mixed, OwnClips
+from ocusam.training.rendered import Renderer, rendered_eye
+from ocusam.workflows.inputs.weights_on_hand import weights_on_hand
+from ocusam.workflows.own_masks.coco import coco
+from ocusam.workflows.own_masks.folders import davis, run
+from ocusam.workflows.own_masks.tools import cvat, labelme
+from ocusam.workflows.session.atomic import write_bytes
+from ocusam.workflows.train_config import DataConfig, MasksConfig, Stage, TrainingPlan
 
-CLIP_STAGE = ClipConfig(
-    frames=6,
-    pictures=4,
-    objects=4,
-    group=1,
-    prompt_shares=(0.6, 0.15, 0.15, 0.1),
-    nothing=0.02,
-    two_eyes=0.05,
-)
-"""What a batch of the clip stage holds by default."""
-
-
-def _say(line: str) -> None:
-    sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()
+PLAN_FILE, WEIGHTS_FILE, LATEST = "plan.json", "weights.safetensors", "latest.safetensors"
+Say = Callable[[str], None]
 
 
 def train(
-    config: TrainConfig, out_dir: Path, *, weights: Path | None = None, resume: bool = True, command: str = ""
-) -> Trainer:
-    """Train one stage; returns the trainer when its steps or minutes are used up.
+    plan: TrainingPlan,
+    out: Path,
+    *,
+    device: str = "cpu",
+    workers: int | None = None,
+    say: Say = print,
+    command: str = "",
+) -> Path:
+    """Carry a plan out, or go on with it.
 
     Args:
-        config: the stage.
-        out_dir: gets checkpoint, log and exported weights.
-        weights: start from these instead of fresh ones (no effect where a checkpoint is resumed).
-        resume: go on from the checkpoint in `out_dir`.
+        plan: from `train_config.read_plan`.
+        out: folder of the training.
+        device: where the network is trained; "cuda" is one GPU for each process of torchrun.
+        workers: background processes that make batches; None: as each stage says.
+        say: takes the lines of progress.
         command: how the training was started, for the record inside the weights.
+
+    Returns:
+        OUT/weights.safetensors.
+
+    Raises:
+        InputError: masks or pictures that cannot be used.
+        OutputError: the folder holds another training.
+        WeightsError, ModelError: weights, model or device that do not fit.
     """
-    record = {
+    ranks, place = _processes(device)
+    if ranks.index:
+        say = _silent
+    _enough_for(ranks, plan)
+    start = starting_weights(plan)
+    training, held_out = sources(plan)
+    _claim(plan, out, first=ranks.index == 0)
+    record = _record(plan, command)
+    trainer: Trainer | None = None
+    for number, stage in enumerate(plan.stages, start=1):
+        folder = out / f"{number}-{stage.name}"
+        trainer = Trainer(
+            stage.config if workers is None else dataclasses.replace(stage.config, workers=workers),
+            folder,
+            weights=start,
+            renderer=training,
+            held_out=held_out,
+            record=record,
+            say=say,
+            ranks=ranks,
+            device=place,
+        )
+        start = _run_stage(trainer, stage, folder, say, ranks)
+    assert trainer is not None
+    if ranks.index == 0:
+        trainer.export(out / WEIGHTS_FILE, dtype=getattr(torch, plan.store))
+        say(f"written to {out / WEIGHTS_FILE}")
+    return out / WEIGHTS_FILE
+
+
+def _run_stage(trainer: Trainer, stage: Stage, folder: Path, say: Say, ranks: Ranks) -> Path:
+    """Train, unless it is done; returns the stage's weights."""
+    resumed = trainer.resume()
+    if resumed and trainer.finished:
+        say(f"stage {stage.name}: done, {trainer.step} steps")
+        if not (folder / LATEST).exists() and ranks.index == 0:
+            trainer.export(folder / LATEST)
+    else:
+        say(f"stage {stage.name}: " + (f"going on from step {trainer.step}" if resumed else "begins"))
+        trainer.run()
+    if ranks.count > 1:
+        torch.distributed.barrier()
+    return folder / LATEST
+
+
+def _processes(device: str) -> tuple[Ranks, torch.device]:
+    """Which process this is, and its device."""
+    ranks = Ranks(int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1")))
+    if device == "cuda" and ranks.count > 1:
+        device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
+    try:
+        place = torch.device(device)
+        torch.empty(1, device=place)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ModelError(f"The device {device!r} cannot be used ({reason}); use cpu, cuda or mps.") from None
+    if ranks.count > 1 and not torch.distributed.is_initialized():
+        backend = "nccl" if place.type == "cuda" else "gloo"
+        torch.distributed.init_process_group(backend, timeout=timedelta(minutes=20))
+    return ranks, place
+
+
+def _enough_for(ranks: Ranks, plan: TrainingPlan) -> None:
+    for stage in plan.stages:
+        least = min(c.pictures for c in (stage.config.clips, *(c for _, c in stage.config.alongside)))
+        if least < ranks.count:
+            raise InputError(
+                f"Stage {stage.name} has batches of {least} for {ranks.count} processes: raise pictures, or "
+                "start fewer processes."
+            )
+
+
+def _claim(plan: TrainingPlan, out: Path, *, first: bool) -> None:
+    """Keep the plan in the folder; refuse a folder that holds another one."""
+    now = json.loads(json.dumps(plan.to_dict()))
+    path = out / PLAN_FILE
+    if path.exists():
+        try:
+            before = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise OutputError(f"{path} cannot be read ({error}); use another folder.") from None
+        differ = list(_differences(before, now))
+        if differ:
+            raise OutputError(
+                f"{out} holds a training of another plan (different: {', '.join(differ[:3])}); give another "
+                "folder, or the file it was begun with."
+            )
+    elif first:
+        write_bytes(path, (json.dumps(now, indent=2) + "\n").encode())
+
+
+def _differences(before: Any, now: Any, name: str = "") -> list[str]:
+    """Names of the values that differ."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        keys = [*before, *(k for k in now if k not in before)]
+        return [d for k in keys for d in _differences(before.get(k), now.get(k), f"{name}.{k}".strip("."))]
+    if isinstance(before, list) and isinstance(now, list) and len(before) == len(now):
+        pairs = enumerate(zip(before, now, strict=True), start=1)
+        return [d for k, (a, b) in pairs for d in _differences(a, b, f"{name} {k}")]
+    return [] if before == now else [name]
+
+
+def _record(plan: TrainingPlan, command: str) -> dict[str, str]:
+    return {
         "command": command,
         "hardware": f"{os.cpu_count()} x {platform.processor() or platform.machine()}",
         "torch": torch.__version__,
+        "ocusam": __version__,
         "commit": os.environ.get("OCUSAM_COMMIT", ""),
+        "plan": json.dumps(plan.to_dict()),
     }
-    ranks = Ranks(int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1")))
-    if ranks.count > 1 and not torch.distributed.is_initialized():
-        torch.distributed.init_process_group("gloo", timeout=timedelta(minutes=20))
-    trainer = Trainer(
-        config,
-        out_dir,
-        weights=weights,
-        record=record,
-        say=_say,
-        ranks=ranks,
+
+
+def starting_weights(plan: TrainingPlan) -> Path | None:
+    """The file that the first stage starts from; None: random numbers.
+
+    Raises:
+        ModelError: unknown model.
+        WeightsError: no such file, or none is here for the model.
+    """
+    name = get_config(plan.model).name
+    if not plan.weights:
+        return None
+    if plan.weights == "published":
+        path = weights_on_hand(name)
+        if path is None:
+            raise WeightsError(
+                f"No weights of {name!r} are here: ocusam models fetch {name}, or give a file as weights."
+            )
+        return path
+    path = plan.home / plan.weights
+    if not path.is_file():
+        raise WeightsError(f"No such weights file: {path} (weights = {plan.weights!r}).")
+    return path
+
+
+def sources(plan: TrainingPlan) -> tuple[Renderer, Renderer]:
+    """Where training's pictures come from, and those for scores.
+
+    Raises:
+        InputError: masks or pictures that cannot be used; clips longer than every video.
+    """
+    if not plan.data.masks:
+        return rendered_eye, rendered_eye
+    videos = [video for entry in plan.data.masks for video in open_masks(entry, plan.home)]
+    kept, scored = _divided(videos, plan.data)
+    longest = max(
+        c.frames for s in plan.stages for c in (s.config.clips, *(x for _, x in s.config.alongside))
     )
-    if resume and trainer.resume() and ranks.index == 0:
-        _say(f"going on from step {trainer.step} of {out_dir}")
-    trainer.run()
-    return trainer
+    own = OwnClips(kept)
+    own.check(longest)
+    for video in videos[:: max(1, len(videos) // 4)]:
+        video.read(0)  # a wrong folder shows now, not in the first step of a background process
+    held_out = OwnClips(scored) if max(v.count for v in scored) >= longest else own
+    return (Mixed(own, rendered_eye, plan.data.rendered) if plan.data.rendered else own), held_out
 
 
-def config_for(stage: str, **changes: Any) -> TrainConfig:
-    """The default config of a stage ("images" or "clips") with fields of it or of its two parts replaced."""
-    base = TrainConfig() if stage == "images" else TrainConfig(stage="clips", clips=CLIP_STAGE)
-    for part_name in ("clips", "optim"):
-        part = getattr(base, part_name)
-        own = {f.name for f in dataclasses.fields(part)}
-        mine = {k: changes.pop(k) for k in list(changes) if k in own}
-        base = dataclasses.replace(base, **{part_name: dataclasses.replace(part, **mine)})
-    return dataclasses.replace(base, **changes)
+def _divided(
+    videos: list[AnnotatedVideo], data: DataConfig
+) -> tuple[list[AnnotatedVideo], list[AnnotatedVideo]]:
+    """Every so-manieth video apart, for scores; all for both where there are too few."""
+    if not videos:
+        raise InputError("The masks given hold nothing to train on.")
+    if not data.held_out or len(videos) < max(2, data.held_out):
+        return videos, videos
+    scored = videos[data.held_out - 1 :: data.held_out]
+    return [video for video in videos if video not in scored], scored
 
 
-def _single_pictures(share: str, size: str, pictures: str) -> tuple[float, ClipConfig]:
-    """One value of `--alongside` as `TrainConfig` wants it; the grid of the truth is half the size."""
-    return float(share), ClipConfig(size=int(size), grid=int(size) // 2, pictures=int(pictures))
+def open_masks(entry: MasksConfig, home: Path) -> list[AnnotatedVideo]:
+    """The annotated videos of one entry of [[data.masks]].
+
+    Args:
+        entry: formats as in `train_config.FORMATS`.
+        home: folder that relative paths start from.
+
+    Raises:
+        InputError: the masks or their pictures cannot be used.
+    """
+    path = home / entry.path
+    if not path.exists():
+        raise InputError(f"No such file or folder: {path} (path = {entry.path!r}).")
+    pictures = home / entry.pictures if entry.pictures else None
+    if pictures is not None and not pictures.exists():
+        raise InputError(f"No such file or folder: {pictures} (pictures = {entry.pictures!r}).")
+    if entry.format == "davis":
+        return list(davis(path, pictures, entry.names))
+    if entry.format == "run":
+        return list(run(path, pictures, entry.names))
+    reader = {"coco": coco, "labelme": labelme, "cvat": cvat}[entry.format]
+    return list(reader(path, pictures, entry.names, sequence=entry.sequence))
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run a stage from command-line arguments; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m ocusam.workflows.train", description=__doc__)
-    parser.add_argument("--stage", choices=("images", "clips"), default="images")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the run")
-    parser.add_argument("--weights", type=Path, help="start from these weights")
-    parser.add_argument("--fresh", action="store_true", help="do not go on from a checkpoint")
-    parser.add_argument(
-        "--export", type=Path, help="only write the averaged weights of the run (float16) here"
-    )
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument(
-        "--alongside",
-        nargs=3,
-        action="append",
-        metavar=("SHARE", "SIZE", "PICTURES"),
-        help="mix single pictures into the stage: share of the steps, size in px, pictures in a batch; "
-        "may be repeated",
-    )
-    for name, kind in (("steps", int), ("minutes", float), ("seed", int), ("lr", float), ("pictures", int)):
-        parser.add_argument(f"--{name}", type=kind)
-    for name, kind in (
-        ("size", int),
-        ("grid", int),
-        ("frames", int),
-        ("objects", int),
-        ("warmup_steps", int),
-        ("encoder_lr_share", float),
-    ):
-        parser.add_argument(f"--{name.replace('_', '-')}", type=kind)
-    for name, kind in (
-        ("ema_decay", float),
-        ("score_every", int),
-        ("workers", int),
-        ("held_out_batches", int),
-        ("group", int),
-    ):
-        parser.add_argument(f"--{name.replace('_', '-')}", type=kind)
-    parser.add_argument("--muon", action=argparse.BooleanOptionalAction)
-    given = vars(parser.parse_args(arguments))
-    own = {
-        name: given.pop(name)
-        for name in ("stage", "out", "weights", "fresh", "export", "threads", "alongside")
-    }
-    torch.set_num_threads(own["threads"])
-    config = config_for(own["stage"], **{name: value for name, value in given.items() if value is not None})
-    config = dataclasses.replace(
-        config, alongside=tuple(_single_pictures(*words) for words in own["alongside"] or ())
-    )
-    try:
-        if own["export"]:
-            trainer = Trainer(config, own["out"])
+def describe(plan: TrainingPlan) -> list[str]:
+    """What would be trained, in lines; reads weights' places and masks, and trains nothing.
+
+    Raises:
+        OcusamError: as `train`.
+    """
+    start = starting_weights(plan)
+    sources(plan)
+    lines = [f"model {plan.model}, starting from {start or 'random numbers'}"]
+    for entry in plan.data.masks:
+        for video in open_masks(entry, plan.home)[:20]:
+            lines.append(f"{entry.format} {video.name}: {video.count} annotated frames")
+    for stage in plan.stages:
+        config, clips = stage.config, stage.config.clips
+        lines.append(
+            f"stage {stage.name}: {config.steps} steps"
+            + (f" or {config.minutes:g} minutes" if config.minutes else "")
+            + f", {clips.pictures} x {clips.frames} frames of {clips.size} px, lr {config.optim.lr:g}"
+        )
+        for share, other in config.alongside:
+            lines.append(f"  {share:.0%} {other.pictures} x {other.frames} frames of {other.size} px")
+    return lines
+
+
+def export_so_far(plan: TrainingPlan, out: Path, target: Path) -> int:
+    """Write the averaged weights of the last stage that has a checkpoint; returns its step.
+
+    Raises:
+        InputError: no stage has one yet.
+    """
+    for number, stage in reversed(list(enumerate(plan.stages, start=1))):
+        trainer_folder = out / f"{number}-{stage.name}"
+        if (trainer_folder / "checkpoint.pt").exists():
+            trainer = Trainer(
+                dataclasses.replace(stage.config, tensorboard=False), trainer_folder, record=_record(plan, "")
+            )
             trainer.resume()
-            trainer.export(own["export"], dtype=torch.float16)
-        else:
-            command = shlex.join(["python", "-m", "ocusam.workflows.train", *(arguments or sys.argv[1:])])
-            train(config, own["out"], weights=own["weights"], resume=not own["fresh"], command=command)
-    except OcusamError as error:
-        sys.stderr.write(f"{error}\n")
-        return 2
-    return 0
+            trainer.export(target, dtype=getattr(torch, plan.store))
+            return trainer.step
+    raise InputError(f"{out} holds no checkpoint of this training yet.")
 
 
-if __name__ == "__main__":
-    raise SystemExit(main())
+def _silent(_: str) -> None:
+    return None

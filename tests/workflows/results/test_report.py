@@ -5,8 +5,11 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from click.testing import Result
+from typer.testing import CliRunner
 
 from fake_predictor import FakePredictor, eye_truth, write_eye_video
+from ocusam.cli.main import app
 from ocusam.core.errors import InputError
 from ocusam.workflows.eye import track_eye
 from ocusam.workflows.inputs.settings import RunSettings
@@ -66,3 +69,17 @@ def test_moments_are_few(run: Path) -> None:
     found = moments(tables)
     assert 0 in found and 59 in found and any("blink" in why for why, _ in found.values())
     assert len(found) <= 60
+
+
+def test_another_way_to_find_events_is_remembered(run: Path) -> None:
+    def call(*arguments: str) -> Result:
+        return CliRunner().invoke(app, ["report", str(run), *arguments])
+
+    assert call("--events", "ivt", "--velocity", "1e9").exit_code == 0
+    assert "saccade" not in pl.read_csv(run / "events.csv")["event"].to_list()
+    assert "I-VT" in (run / "report.html").read_text()
+    assert call().exit_code == 0
+    assert "I-VT" in (run / "report.html").read_text()
+    refused = call("--events", "ivt")
+    assert refused.exit_code == 2 and "threshold in px" in refused.stderr
+    assert call("--events", "adaptive").exit_code == 0

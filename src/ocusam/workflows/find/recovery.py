@@ -1,16 +1,18 @@
 """When a track is lost for longer than a blink: look again, and if a pupil convinces, click it.
 
-Purpose: `Recovery` watches one view's pupil frame by frame and says when to look and what to prompt. It is
+Purpose: `Recovery` watches one view's pupil frame by frame and says when to look and where to click. It is
 fed what tracking yields and holds no network and no video, so it can be stored between any two frames
-(`to_dict`) and goes on the same in another process.
+(`to_dict`) and goes on the same in another process. `lookout` connects it to a session.
 
 Notable choices: causal: only frames up to the current one count. Lost means that the network's object score
 is not above 0, or that its mask has no ellipse, for half a second and ten frames; a blink is shorter (100-400
 ms, see `eye.blink`), and of a closed eye nothing convinces. A new pupil must look like one by itself
 (`eye.candidates`), be of the size that was last tracked (a factor of 2.5 in area; pupils change slowly), of
 the same polarity, and stand out from any other place on that frame. It may be anywhere: eyes move while they
-are lost. After each look without success the next one waits twice as long, up to eight seconds, so that an
-hour without an eye costs little.
+are lost. The network's mask of a click on it must overlap it, since that mask is what tracking would go on
+with. And a second look, a tenth of a second later, must find it again: lids on their way up make shapes that
+last for a frame. After each look without success the next one waits twice as long, up to eight seconds, so
+that an hour without an eye costs little.
 
 What it does not know: a track that is wrong without being lost (a pupil that has grown into the iris keeps
 its object score), and why it was lost.
@@ -19,16 +21,16 @@ its object score), and why it was lost.
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ocusam.core.geometry import Ellipse
-from ocusam.core.prompts import ObjectPrompt
 from ocusam.eye.candidates import Candidate, as_grey, find_candidates
-from ocusam.workflows.find.search import free_of_specks
+from ocusam.workflows.find.judge import Judge, overlap
+from ocusam.workflows.find.search import CONVINCING, free_of_specks, weigh
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,9 @@ class RecoveryRules:
     Attributes:
         lost_s, lost_frames: both must have passed without a pupil before the first look.
         first_wait_s, longest_wait_s: time from a look without success to the next one, doubling.
-        convincing: probability from which a pupil convinces by its picture.
+        confirm_s: time from a look that convinces to the one that must confirm it.
+        convincing: score (`search.weigh`) from which a pupil convinces.
+        agreement: least overlap of the network's mask with its rim, where there is a network to ask.
         margin: how much likelier than any other place it must be.
         area_factor: by how much its area may differ from the last tracked one's, either way.
     """
@@ -47,9 +51,32 @@ class RecoveryRules:
     lost_frames: int = 10
     first_wait_s: float = 0.25
     longest_wait_s: float = 8.0
-    convincing: float = 0.6
+    confirm_s: float = 0.1
+    convincing: float = CONVINCING
+    agreement: float = 0.6
     margin: float = 0.1
     area_factor: float = 2.5
+
+
+@dataclass(frozen=True)
+class FoundAgain:
+    """A pupil that convinced twice, on the later of the two frames.
+
+    Attributes:
+        click: where to click, px of the view.
+        lost_since_frame: first frame of the loss.
+        lost_ms: how long it was lost.
+        picture_probability: how much it looks like a pupil, 0..1.
+        network_agreement: overlap of the network's mask with it; None where there was no network to ask.
+        score: both together, 0..1.
+    """
+
+    click: tuple[float, float]
+    lost_since_frame: int
+    lost_ms: float
+    picture_probability: float
+    network_agreement: float | None
+    score: float
 
 
 @dataclass
@@ -58,86 +85,104 @@ class Recovery:
 
     Attributes:
         rules: limits.
-        bright: the pupil is a bright one.
-        last: center x, center y, major, minor, angle of the last ellipse that was tracked, px of the view.
-        lost_since_ns, lost_frames: the current loss; None and 0 while the pupil is seen.
+        bright: the pupil is a bright one; None: not known yet.
+        area: of the last ellipse that was tracked, px^2; None: none was.
+        lost_since: frame and time (ns) at which the loss began; None while the pupil is seen.
+        lost_frames: frames of the loss so far.
         next_look_ns: time of the next look, as distance from the beginning of the loss.
         wait_s: wait after that one.
-        recovered: frames on which a pupil was found again.
+        seen: center x, y and major axis (px of the view) of what convinced once and waits for a second look.
     """
 
     rules: RecoveryRules = field(default_factory=RecoveryRules)
-    bright: bool = False
-    last: list[float] | None = None
-    lost_since_ns: int | None = None
+    bright: bool | None = None
+    area: float | None = None
+    lost_since: tuple[int, int] | None = None
     lost_frames: int = 0
     next_look_ns: int = 0
     wait_s: float = 0.0
-    recovered: list[int] = field(default_factory=list)
+    seen: tuple[float, float, float] | None = None
 
-    def step(self, timestamp_ns: int, object_score: float, ellipse: Ellipse | None) -> bool:
+    def step(self, frame_idx: int, timestamp_ns: int, object_score: float, ellipse: Ellipse | None) -> bool:
         """Take in one frame.
 
         Args:
+            frame_idx: its number.
             timestamp_ns: its time.
             object_score: the network's logit that the pupil is there.
-            ellipse: what was measured of it, px of the view; None: nothing.
+            ellipse: what was measured of it; None: nothing.
 
         Returns:
             Whether to `look` at this frame.
         """
         if object_score > 0 and ellipse is not None:
-            self.last = [*ellipse.center, *ellipse.axes, ellipse.angle]
-            self._seen()
+            self.area = ellipse.area
+            self.back()
             return False
-        if self.last is None:
+        if self.area is None:
             return False  # never tracked: a prompt that failed at once is for the user to mend
-        if self.lost_since_ns is None:
-            self.lost_since_ns = timestamp_ns
+        if self.lost_since is None:
+            self.lost_since = (frame_idx, timestamp_ns)
             self.next_look_ns = round(self.rules.lost_s * 1e9)
             self.wait_s = self.rules.first_wait_s
         self.lost_frames += 1
-        lost_ns = abs(timestamp_ns - self.lost_since_ns)
-        return self.lost_frames >= self.rules.lost_frames and lost_ns >= self.next_look_ns
+        return self.lost_frames >= self.rules.lost_frames and self._lost_ns(timestamp_ns) >= self.next_look_ns
 
     def look(
-        self, frame_idx: int, timestamp_ns: int, picture: NDArray[np.uint8], name: str = "pupil"
-    ) -> ObjectPrompt | None:
+        self, timestamp_ns: int, picture: NDArray[np.uint8], judge: Judge | None = None
+    ) -> FoundAgain | None:
         """Search one frame, after `step` said so.
 
         Args:
-            frame_idx: number of the frame, for the prompt.
             timestamp_ns: its time.
             picture: uint8 (h, w) or (h, w, 3) of the view.
-            name: the object's name.
+            judge: is asked about what looks like a pupil; None: the picture alone decides.
 
         Returns:
-            A click on the pupil in px of the view, or None where nothing convinces.
+            Where to click, or None where nothing convinces, or not twice. After a click is entered and
+            answered, tell by `back`.
         """
-        best = self._convincing(find_candidates(picture, bright=self.bright))
-        if best is None:
-            assert self.lost_since_ns is not None, "look only after step said so"
-            self.next_look_ns = abs(timestamp_ns - self.lost_since_ns) + round(self.wait_s * 1e9)
+        assert self.lost_since is not None, "look only after step said so"
+        # What the network could still add to the picture's word is granted until it is asked.
+        best = self._convincing(
+            find_candidates(picture, bright=bool(self.bright)), None if judge is None else 1.0
+        )
+        found = None if best is None else self._asked(as_grey(picture), best, timestamp_ns, judge)
+        if best is None or found is None:
+            self.seen = None
+            self._wait(timestamp_ns, self.wait_s)
             self.wait_s = min(2.0 * self.wait_s, self.rules.longest_wait_s)
             return None
-        self.recovered.append(frame_idx)
-        self._seen()
-        at = free_of_specks(as_grey(picture), best)
-        return ObjectPrompt(name, frame_idx, np.array([at]), np.array([1]))
+        e, before = best.ellipse, self.seen
+        self.seen = (*e.center, e.major)
+        again = before is not None and math.dist(before[:2], e.center) < e.major
+        if again and before is not None and 1 / 1.5 < e.major / before[2] < 1.5:
+            return found
+        self._wait(timestamp_ns, self.rules.confirm_s)
+        return None
 
-    def _seen(self) -> None:
-        self.lost_since_ns, self.lost_frames, self.next_look_ns, self.wait_s = None, 0, 0, 0.0
+    def back(self) -> None:
+        """The pupil is there again."""
+        self.lost_since, self.lost_frames, self.next_look_ns, self.wait_s = None, 0, 0, 0.0
+        self.seen = None
 
-    def _convincing(self, found: list[Candidate]) -> Candidate | None:
-        assert self.last is not None, "look only after step said so"
-        area = math.pi / 4.0 * self.last[2] * self.last[3]
+    def _lost_ns(self, timestamp_ns: int) -> int:
+        assert self.lost_since is not None
+        return abs(timestamp_ns - self.lost_since[1])
+
+    def _wait(self, timestamp_ns: int, seconds: float) -> None:
+        self.next_look_ns = self._lost_ns(timestamp_ns) + round(seconds * 1e9)
+
+    def _convincing(self, found: list[Candidate], granted: float | None) -> Candidate | None:
+        """The likeliest place, if it may be the pupil that was lost and nothing rivals it."""
+        assert self.area is not None, "look only after step said so"
+        factor = self.rules.area_factor
         fits = [
             c
             for c in found
-            if c.bright == self.bright
-            and 1.0 / self.rules.area_factor < c.ellipse.area / area < self.rules.area_factor
+            if c.bright == bool(self.bright) and 1.0 / factor < c.ellipse.area / self.area < factor
         ]
-        if not fits or fits[0].probability < self.rules.convincing:
+        if not fits or weigh(fits[0].probability, granted) < self.rules.convincing:
             return None
         # Another rim of the same thing (its iris) is no rival.
         rivals = [
@@ -149,11 +194,50 @@ class Recovery:
             return None
         return fits[0]
 
+    def _asked(
+        self, grey: NDArray[np.uint8], place: Candidate, timestamp_ns: int, judge: Judge | None
+    ) -> FoundAgain | None:
+        """The click, if the network's answer to it is what the picture shows."""
+        assert self.lost_since is not None
+        click, agreement = free_of_specks(grey, place), None
+        if judge is not None:
+            judge.look(grey)
+            agreement = overlap(judge.answer([click])[0], place.ellipse.mask(grey.shape[:2]))
+            if agreement < self.rules.agreement:
+                return None
+        score = weigh(place.probability, agreement)
+        if score < self.rules.convincing:
+            return None
+        lost_ms = round(self._lost_ns(timestamp_ns) / 1e6, 3)
+        shown = None if agreement is None else round(agreement, 3)
+        return FoundAgain(
+            click, self.lost_since[0], lost_ms, round(place.probability, 3), shown, round(score, 3)
+        )
+
     def to_dict(self) -> dict[str, Any]:
-        """The state as plain values for JSON."""
-        return asdict(self)
+        """The state as plain values for JSON; rules are not part of it."""
+        return {key: value for key, value in vars(self).items() if key != "rules"}
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Recovery:
+    def from_dict(cls, values: dict[str, Any], rules: RecoveryRules | None = None) -> Recovery:
         """The state that `to_dict` told."""
-        return cls(**{**values, "rules": RecoveryRules(**values["rules"])})
+        pairs: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in values.items()
+        }
+        return cls(rules or RecoveryRules(), **pairs)
+
+
+def is_bright(picture: NDArray[np.uint8], pupil: Ellipse) -> bool:
+    """Whether a pupil is brighter than the ring around it.
+
+    Args:
+        picture: uint8 (h, w) or (h, w, 3) of the view.
+        pupil: px of the view.
+    """
+    grey = as_grey(picture)
+    size = (grey.shape[0], grey.shape[1])
+    inside, near, far = (pupil.scaled(k, about=pupil.center).mask(size) for k in (0.8, 1.15, 1.5))
+    ring = far & ~near
+    if not inside.any() or not ring.any():
+        return False
+    return float(np.median(grey[inside])) > float(np.median(grey[ring]))

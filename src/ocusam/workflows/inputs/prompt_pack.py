@@ -209,14 +209,14 @@ def _mask(value: Any, folder: Path, where: str) -> NDArray[np.bool_]:
         raise PromptError(f"{form}; got {str(value)[:60]!r}.")
     size = _size(value["size"], f"{where}, mask size")
     assert size is not None
-    runs = _runs(value["counts"])
+    runs = coco_runs(value["counts"])
     if runs is None or min(runs, default=0) < 0 or sum(runs) != size[0] * size[1]:
         raise PromptError(f"{form}; these counts do not describe {size[1]} x {size[0]} pixels.")
     on = np.repeat(np.arange(len(runs)) % 2 == 1, runs)
     return np.ascontiguousarray(on.reshape(size[1], size[0]).T)
 
 
-def _runs(counts: Any) -> list[int] | None:
+def coco_runs(counts: Any) -> list[int] | None:
     """Run lengths of COCO counts, list or text; None where they are neither.
 
     The text holds numbers in groups of five bits, lowest first, 48 added; bit 5 says that more follow, bit 4

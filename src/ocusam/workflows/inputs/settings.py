@@ -13,6 +13,9 @@ import numpy as np
 
 from ocusam.core.errors import InputError, PromptError
 from ocusam.core.prompts import ObjectPrompt, merge_prompts, parse_point
+from ocusam.workflows.inputs.zoom import AUTO, parse_zoom
+
+FLOAT32, BFLOAT16 = "float32", "bfloat16"
 
 
 @dataclass(frozen=True)
@@ -21,6 +24,8 @@ class RunSettings:
 
     Attributes:
         views: "auto", "none" or "CxR": several eyes in one picture (`views.plan_views`).
+        zoom: "auto", "off" or "X0,Y0,X1,Y1": the rectangle to track in, px of the picture (`zoom`); "auto"
+            looks for one around the eye, and is "off" where other objects are tracked.
         overlay: write `overlay.mp4`.
         report: write `report.html` (`ocusam eye` only).
         masklets: keep the masks.
@@ -28,19 +33,28 @@ class RunSettings:
         chunk_frames: frames a chunk: what a kill can cost.
         snapshot_frames: the tracker's memory is stored after every so-manieth frame, for corrections (0: only
             where a pass begins). A snapshot of `nano` takes 0.25 MB an object.
+        recover: look again for a pupil that has been lost for longer than a blink (`session.lookout`); other
+            objects are not looked for.
+        dtype: type of the network's weights and of what is computed with them, "float32" or "bfloat16".
         resume: go on with the run that the output folder holds; begin where it holds none.
     """
 
     views: str = "auto"
+    zoom: str = AUTO
     overlay: bool = True
     report: bool = True
     masklets: bool = True
     cross_negatives: bool = False
     chunk_frames: int = 500
     snapshot_frames: int = 64
+    recover: bool = True
+    dtype: str = FLOAT32
     resume: bool = False
 
     def __post_init__(self) -> None:
+        parse_zoom(self.zoom)
+        if self.dtype not in (FLOAT32, BFLOAT16):
+            raise InputError(f"dtype={self.dtype!r}: the network computes in {FLOAT32} or {BFLOAT16}.")
         if self.chunk_frames < 1 or self.snapshot_frames < 0:
             raise InputError(
                 f"chunk_frames={self.chunk_frames}, snapshot_frames={self.snapshot_frames}: give at least 1 "

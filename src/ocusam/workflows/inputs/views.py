@@ -71,15 +71,37 @@ def split_prompts(prompts: Iterable[ObjectPrompt], views: list[View]) -> dict[in
         view index -> prompts; views without any are absent.
 
     Raises:
-        PromptError: a box that reaches over two views.
+        PromptError: a box that reaches over two views; a prompt outside all views (where they are narrowed by
+            `zoom`). Points that are not on the object may lie outside, and are left out then.
     """
     out: dict[int, list[ObjectPrompt]] = {}
     for prompt in prompts:
+        _check_held(prompt, views)
         for view in views:
             part = _part(prompt, view)
             if part is not None:
                 out.setdefault(view.index, []).append(part)
     return out
+
+
+def _check_held(prompt: ObjectPrompt, views: list[View]) -> None:
+    """Refuse what points at a place that is not tracked."""
+    if prompt.mask is not None:
+        held = any(prompt.mask[v.region[1] : v.region[3], v.region[0] : v.region[2]].any() for v in views)
+        outside = None if held or not prompt.mask.any() else prompt.center
+    else:
+        points = prompt.points[prompt.labels == 1] if (prompt.labels == 1).any() else prompt.points
+        places = [(float(x), float(y)) for x, y in points]
+        if prompt.box is not None:
+            places.append(((prompt.box[0] + prompt.box[2]) / 2, (prompt.box[1] + prompt.box[3]) / 2))
+        outside = next((at for at in places if not any(view.holds(*at) for view in views)), None)
+    if outside is not None:
+        tracked = "; ".join(",".join(map(str, view.region)) for view in views)
+        raise PromptError(
+            f"The prompt for {prompt.name!r} at {outside[0]:g},{outside[1]:g} lies outside of what is "
+            f"tracked, which is {tracked} (x0,y0,x1,y1). Run with --zoom off, or with a rectangle that holds "
+            "it: --zoom X0,Y0,X1,Y1."
+        )
 
 
 def _part(prompt: ObjectPrompt, view: View) -> ObjectPrompt | None:
@@ -94,8 +116,9 @@ def _part(prompt: ObjectPrompt, view: View) -> ObjectPrompt | None:
     if box is not None:
         if box[0] < x0 - 0.5 or box[1] < y0 - 0.5 or box[2] > x1 or box[3] > y1:
             raise PromptError(
-                f"The box of {prompt.name!r} reaches over the edge of view {view.index}; draw it "
-                "within one view, or use --views none."
+                f"The box of {prompt.name!r} reaches over the edge of view {view.index}, "
+                f"{','.join(map(str, view.region))} (x0,y0,x1,y1); draw it within one view, or use --views "
+                "none or --zoom off."
             )
         box = (box[0] - x0, box[1] - y0, box[2] - x0, box[3] - y0)
     if not inside.any() and box is None:

@@ -6,23 +6,32 @@ from a file, live runs, and reports of finished runs.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
 from ocusam.core.errors import InputError
 from ocusam.core.masklet import View
 from ocusam.eye.blink import BLINK_COLUMNS, LID_OPENING, classify
-from ocusam.eye.events import EventRules, event_columns, find_events
+from ocusam.eye.events import EventRules, event_columns, find_events, with_both_eyes
 from ocusam.eye.quality import doubtful, quality
 from ocusam.eye.reflection import with_pupil_cr_vectors
 from ocusam.eye.signals import COLUMNS, TRACKED
 from ocusam.report.html import ReportTables
+from ocusam.workflows.inputs.zoom import Region
+from ocusam.workflows.results.zoom_border import with_border_doubts
+from ocusam.workflows.session.recovered import with_recovered, with_recovered_doubts
 
 
 def make_tables(
-    rows: pl.DataFrame, views: Sequence[View] = (), rules: EventRules | None = None
+    rows: pl.DataFrame | None,
+    views: Sequence[View] = (),
+    rules: EventRules | None = None,
+    *,
+    zoom: Mapping[int, Region] | None = None,
+    recoveries: Sequence[Mapping[str, Any]] = (),
 ) -> ReportTables:
     """All tables of a recording.
 
@@ -30,17 +39,25 @@ def make_tables(
         rows: as measured (`eye.signals.SignalTable`).
         views: where the eyes lie in the picture; tells a pupil that leaves its view from a blink.
         rules: how events are found, on the pupil's centre in px.
+        zoom: view -> the rectangle in which it was tracked, where that was not all of it.
+        recoveries: clicks that the tracker entered by itself (`session.lookout`).
     """
+    assert rows is not None, "an eye's job measures every frame"
     signals, blinks = classify(rows, regions={view.index: view.region for view in views})
-    signals = with_pupil_cr_vectors(signals)
-    doubts = doubtful(signals)
+    del rows  # hours of them are large
+    signals = with_recovered(with_pupil_cr_vectors(signals), recoveries)
+    doubts = _all_doubts(signals, zoom)
+    events = pupil_events(signals, blinks, rules, doubts)
     return ReportTables(
-        signals, blinks, pupil_events(signals, blinks, rules), quality(signals, doubts), doubts
+        signals, blinks, events, quality(signals, doubts), doubts, rules=rules or EventRules()
     )
 
 
 def pupil_events(
-    signals: pl.DataFrame, blinks: pl.DataFrame, rules: EventRules | None = None
+    signals: pl.DataFrame,
+    blinks: pl.DataFrame,
+    rules: EventRules | None = None,
+    doubts: pl.DataFrame | None = None,
 ) -> pl.DataFrame:
     """Events of all eyes from the pupil's centre, in px of the picture."""
     found = [pl.DataFrame(schema=event_columns("px"))]
@@ -52,9 +69,13 @@ def pupil_events(
             "timestamp_ns",
             pl.when(here).then(pl.col("center_x_px")).alias("x"),
             pl.when(here).then(pl.col("center_y_px")).alias("y"),
+            pl.when(here).then(pl.col("major_px")).alias("diameter_px"),
         )
+        if doubts is not None:
+            mine = doubts.filter((pl.col("object") == "pupil") & (pl.col("view") == view))["frame_idx"]
+            samples = samples.with_columns(doubtful=pl.col("frame_idx").is_in(mine.implode()))
         found.append(find_events(samples, rules, blinks=blinks, view=int(str(view)), unit="px"))
-    return pl.concat(found).sort("onset_ns", "view")
+    return with_both_eyes(pl.concat(found).sort("onset_ns", "view"))
 
 
 def named(tables: ReportTables) -> dict[str, pl.DataFrame]:
@@ -68,9 +89,20 @@ def named(tables: ReportTables) -> dict[str, pl.DataFrame]:
     }
 
 
-def read_tables(folder: Path) -> ReportTables:
+def rules_of(record: dict[str, Any]) -> EventRules | None:
+    """How a run's events were found, from its `run.json`; None: as ever."""
+    known = record.get("event_rules")
+    try:
+        return None if known is None else EventRules(**known)
+    except TypeError as error:
+        raise InputError(f"The event_rules in run.json are not of this version ({error}).") from None
+
+
+def read_tables(
+    folder: Path, rules: EventRules | None = None, *, zoom: Mapping[int, Region] | None = None
+) -> ReportTables:
     """The tables of a finished run. Signals and blinks are read, the others follow from them and are made
-    anew.
+    anew; `zoom` as for `make_tables`.
 
     Raises:
         InputError: the folder holds no signals, or they cannot be read.
@@ -84,9 +116,15 @@ def read_tables(folder: Path) -> ReportTables:
         ) from None
     except (OSError, pl.exceptions.PolarsError) as error:
         raise InputError(f"The tables of {folder} cannot be read ({error}).") from None
-    doubts = doubtful(signals)
-    events = pupil_events(signals, blinks)
-    return ReportTables(signals, blinks, events, quality(signals, doubts), doubts)
+    doubts = _all_doubts(signals, zoom)
+    events = pupil_events(signals, blinks, rules, doubts)
+    return ReportTables(
+        signals, blinks, events, quality(signals, doubts), doubts, rules=rules or EventRules()
+    )
+
+
+def _all_doubts(signals: pl.DataFrame, zoom: Mapping[int, Region] | None) -> pl.DataFrame:
+    return with_recovered_doubts(with_border_doubts(doubtful(signals), signals, zoom or {}), signals)
 
 
 def _read(path: Path, columns: dict[str, type[pl.DataType]]) -> pl.DataFrame:

@@ -3,7 +3,9 @@
 Purpose: masks, signals and the overlay of a stream that cannot be read a second time.
 
 Notable choices: the overlay is drawn at once, so it says tracked or lost; blinks are known only at the end
-and stand in `signals.csv` and `blinks.csv`. Overlay frames follow the stream's own times.
+and stand in `signals.csv` and `blinks.csv`. Overlay frames follow the stream's own times. The pictures of
+`report.html` are frames of the overlay, since the stream is gone by then; without an overlay it has none. The
+tables are written before the page is begun, and a page that cannot be made does not spoil the run.
 
 What it does not know: the pictures themselves; record the camera with its own program where they are needed.
 """
@@ -19,14 +21,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ocusam.core.errors import OutputError
-from ocusam.core.masklet import ObjectFrame
-from ocusam.eye.blink import classify
-from ocusam.eye.quality import quality
+from ocusam.core.errors import OcusamError, OutputError
+from ocusam.core.masklet import ObjectFrame, View
 from ocusam.eye.signals import Measurement, SignalTable
 from ocusam.report.overlay import overlay_size
+from ocusam.report.tables import ReportTables
+from ocusam.video.reader import open_video
 from ocusam.video.source import NOMINAL_FPS
 from ocusam.video.writer import VideoWriter
+from ocusam.workflows.results.eye_tables import make_tables, named
+from ocusam.workflows.results.report import finish_report
 from ocusam.workflows.session.masklets import MaskletWriter
 from ocusam.workflows.session.run_folder import RunFolder
 
@@ -40,6 +44,7 @@ class Recording:
         size: (height, width) of the pictures.
         fps: frame rate of the overlay's header.
         overlay: write `overlay.mp4`.
+        report: write `report.html`.
 
     Raises:
         OutputError: the folder holds another run, or cannot be written.
@@ -53,9 +58,11 @@ class Recording:
         *,
         fps: float | None = None,
         overlay: bool = True,
+        report: bool = True,
     ) -> None:
         self._folder = RunFolder(path, record)
         self._size, self._fps, self._overlay = size, fps or NOMINAL_FPS, overlay
+        self._report = report
         self._signals = SignalTable()
         self._masks: MaskletWriter | None = None
         self._video: VideoWriter | None = None
@@ -97,10 +104,25 @@ class Recording:
         """Write the tables and the rest; `facts` go to `run.json`."""
         assert self._masks is not None
         self._masks.flush()
-        signals, blinks = classify(self._signals.table())
-        for name, table in (("signals", signals), ("blinks", blinks), ("quality", quality(signals))):
-            self._folder.write_table(f"{name}.csv", table)
+        height, width = self._size
+        tables = make_tables(self._signals.table(), [View(0, (0, 0, width, height))])
+        for name, table in named(tables).items():
+            self._folder.write_table(name, table)
         if self._video is not None:
             self._video.close()
             self._video = None
         self._folder.record.update(facts)
+        if self._report:
+            self._page(tables)
+
+    def _page(self, tables: ReportTables) -> None:
+        path = self._folder.file("overlay.mp4")
+        try:
+            source = open_video(path) if self._overlay else None
+            try:
+                finish_report(self._folder, tables, source, None, drawn=True)
+            finally:
+                if source is not None:
+                    source.close()
+        except OcusamError as error:
+            self._folder.record["no_report"] = str(error)

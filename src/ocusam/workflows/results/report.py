@@ -4,13 +4,14 @@ Purpose: choose the moments worth a picture, draw them, and write the page.
 
 Notable choices: pictures are of equal steps of time, of the middle of blinks and of the most doubtful frames,
 at most `MOST` in all; they are decoded in order of time, one at a time. A page without its video has
-everything but the pictures.
+everything but the pictures. Where `overlay.mp4` lies beside the page, a click shows the very frame from it.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,19 +20,24 @@ import numpy as np
 import polars as pl
 
 from ocusam.core.errors import InputError, OcusamError
+from ocusam.eye.events import EventRules
 from ocusam.report.html import ReportTables, Thumbnail, render
 from ocusam.report.overlay import Picture, draw
 from ocusam.video.reader import open_video
 from ocusam.video.source import VideoSource
-from ocusam.workflows.results.eye_tables import named, read_tables
+from ocusam.workflows.results.eye_tables import named, read_tables, rules_of
+from ocusam.workflows.results.gaze_tables import read_gaze
 from ocusam.workflows.results.overlay_video import drawn_objects
+from ocusam.workflows.results.zoom_border import zoom_of_record
 from ocusam.workflows.session.atomic import write_bytes
 from ocusam.workflows.session.follow import Progress
 from ocusam.workflows.session.masklets import Masklets
 from ocusam.workflows.session.run_folder import RunFolder
 
-MOST = 120
-STEPS, BLINKS, DOUBTS = 24, 40, 50
+MOST = 250
+STEPS, BLINKS, DOUBTS = (24, 160), 40, 50
+"""Pictures at equal steps (least, most), in blinks, of doubtful frames."""
+STEP_S = 2.5
 MIN_WIDTH = 320
 """Least width of a picture when it is drawn, px."""
 LONGEST = 480
@@ -45,6 +51,7 @@ def write_report(
     source: VideoSource | None,
     masklets: Masklets | None = None,
     *,
+    drawn: bool = False,
     progress: Progress | None = None,
 ) -> None:
     """Write the page.
@@ -55,18 +62,29 @@ def write_report(
         record: `run.json`.
         source: the video, for pictures; None or unreadable: without.
         masklets: the masks, for the overlay on the pictures.
+        drawn: the source is an overlay already.
         progress: called after every picture.
     """
-    pictures = thumbnails(source, tables, masklets, progress) if source is not None else []
-    write_bytes(path, render(tables, record, pictures).encode("utf-8"))
+    pictures = []
+    if source is not None:
+        pictures = thumbnails(source, tables, masklets, drawn=drawn, progress=progress)
+    there = path.with_name("overlay.mp4").is_file()
+    write_bytes(path, render(tables, record, pictures, overlay=there).encode("utf-8"))
 
 
-def remake(folder: str | Path, *, video: str | Path | None = None, progress: Progress | None = None) -> Path:
+def remake(
+    folder: str | Path,
+    *,
+    video: str | Path | None = None,
+    rules: EventRules | None = None,
+    progress: Progress | None = None,
+) -> Path:
     """Make the page of a finished run again, with the tables events.csv, quality.csv and doubtful.csv.
 
     Args:
         folder: of `ocusam eye`.
         video: where the video is now; None: where it was.
+        rules: how events are found from now on; None: as before (`run.json`).
         progress: called after every picture.
 
     Returns:
@@ -84,8 +102,11 @@ def remake(folder: str | Path, *, video: str | Path | None = None, progress: Pro
         ) from None
     except (OSError, ValueError) as error:
         raise InputError(f"{folder / 'run.json'} cannot be read ({error}).") from None
-    tables = read_tables(folder)
-    source = _reopen(video, record)
+    if rules is not None:
+        record["event_rules"] = asdict(rules)
+    tables = read_tables(folder, rules_of(record), zoom=zoom_of_record(record))
+    tables = replace(tables, **page_of(folder, folder / "signals.csv"))
+    source = reopen(video, record)
     masklets = Masklets.from_folder(folder / "masklets") if (folder / "masklets").is_dir() else None
     path = folder / "report.html"
     try:
@@ -94,13 +115,26 @@ def remake(folder: str | Path, *, video: str | Path | None = None, progress: Pro
             if name in ("events.csv", "quality.csv", "doubtful.csv"):
                 text = table.write_csv(None, null_value="", float_precision=6)
                 write_bytes(folder / name, text.encode("utf-8"))
+        if rules is not None:
+            text = json.dumps(record, indent=2, ensure_ascii=False) + "\n"
+            write_bytes(folder / "run.json", text.encode("utf-8"))
     finally:
         if source is not None:
             source.close()
     return path
 
 
-def _reopen(video: str | Path | None, record: dict[str, Any]) -> VideoSource | None:
+def page_of(gaze: Path, signals: Path) -> dict[str, Any]:
+    """Fields of `ReportTables` about gaze, where the folder `gaze` holds one that fits `signals`; else none.
+
+    Raises:
+        InputError: its files are damaged.
+    """
+    found = read_gaze(gaze, signals)
+    return {} if found is None else {"gaze": found[0], "gaze_events": found[1], "calibration": found[2]}
+
+
+def reopen(video: str | Path | None, record: dict[str, Any]) -> VideoSource | None:
     """The run's video, or None where it is gone; one that was named must be there."""
     if video is not None:
         return open_video(video)
@@ -117,9 +151,15 @@ def _reopen(video: str | Path | None, record: dict[str, Any]) -> VideoSource | N
 
 
 def thumbnails(
-    source: VideoSource, tables: ReportTables, masklets: Masklets | None, progress: Progress | None = None
+    source: VideoSource,
+    tables: ReportTables,
+    masklets: Masklets | None,
+    *,
+    drawn: bool = False,
+    progress: Progress | None = None,
 ) -> list[Thumbnail]:
-    """Pictures of key moments and doubtful frames with what was found drawn on them, in order of time."""
+    """Pictures of key moments and doubtful frames with what was found drawn on them (or, of an overlay that
+    is `drawn` already, as they are), in order of time."""
     wanted = moments(tables)
     rows = tables.signals.filter(pl.col("frame_idx").is_in(list(wanted)))
     by_frame = {int(str(key[0])): part.to_dicts() for key, part in rows.group_by("frame_idx")}
@@ -129,10 +169,14 @@ def thumbnails(
             frame = source.read(frame_idx)
         except OcusamError:
             break  # the video is shorter than the tables; the page does without
-        drawn = drawn_objects(masklets, frame_idx, by_frame.get(frame_idx, []))
-        title = f"frame {frame_idx}  {frame.timestamp_ns / 1e9:.3f} s"
-        picture = _at_most(draw(frame.image, drawn, title=title, min_width=MIN_WIDTH))
-        out.append(Thumbnail(frame_idx, frame.timestamp_ns, picture, why, view))
+        here = by_frame.get(frame_idx, [])
+        time_ns = int(here[0]["timestamp_ns"]) if here else frame.timestamp_ns
+        picture = frame.image
+        if not drawn:
+            objects = drawn_objects(masklets, frame_idx, here)
+            title = f"frame {frame_idx}  {time_ns / 1e9:.3f} s"
+            picture = draw(picture, objects, title=title, min_width=MIN_WIDTH)
+        out.append(Thumbnail(frame_idx, time_ns, _at_most(picture), why, view))
         if progress is not None:
             progress(done, len(wanted), "pictures")
     return out
@@ -156,7 +200,10 @@ def moments(tables: ReportTables) -> dict[int, tuple[str, int | None]]:
     for row in _spread(tables.blinks.to_dicts(), BLINKS):
         middle = (int(row["onset_frame"]) + int(row["offset_frame"])) // 2
         out.setdefault(middle, (f"{row.get('kind') or ''} blink".strip(), None))
-    for index in np.linspace(0, max(len(frames) - 1, 0), min(STEPS, len(frames))).round().astype(int):
+    time = tables.signals["timestamp_ns"]
+    seconds = (int(str(time.max())) - int(str(time.min()))) / 1e9 if len(time) else 0.0
+    steps = min(len(frames), int(np.clip(seconds / STEP_S, *STEPS)))
+    for index in np.linspace(0, max(len(frames) - 1, 0), steps).round().astype(int):
         out.setdefault(int(frames[int(index)]), ("", None))
     return dict(list(out.items())[:MOST])
 
@@ -171,12 +218,14 @@ def _spread(rows: Sequence[dict[str, Any]], most: int) -> list[dict[str, Any]]:
 def finish_report(
     folder: RunFolder,
     tables: ReportTables,
-    source: VideoSource,
+    source: VideoSource | None,
     masklets: Masklets | None,
     *,
     record: dict[str, Any] | None = None,
+    drawn: bool = False,
     progress: Progress | None = None,
 ) -> None:
     """Write the page of a run that is about to end; `record` are facts that its run.json will hold too."""
     facts = {**folder.record, "status": "finished", **(record or {})}
-    write_report(folder.file("report.html"), tables, facts, source, masklets, progress=progress)
+    page = folder.file("report.html")
+    write_report(page, tables, facts, source, masklets, drawn=drawn, progress=progress)

@@ -14,6 +14,7 @@ from typing import Any, Self
 import polars as pl
 
 from ocusam.core.errors import InputError
+from ocusam.eye.events import fixations, saccades
 from ocusam.workflows.results.export_bids import BidsLabels, write_bids
 from ocusam.workflows.results.export_tables import (
     to_pandas,
@@ -22,6 +23,7 @@ from ocusam.workflows.results.export_tables import (
     write_pupil_positions,
 )
 from ocusam.workflows.results.finished_run import FinishedRun, open_run
+from ocusam.workflows.results.gaze_tables import EyeTables, Gaze, GazeSettings, calibrate_recording
 
 _ALWAYS = ("signals", "blinks", "quality")
 
@@ -31,6 +33,8 @@ class WaysOut:
 
     signals: pl.DataFrame
     blinks: pl.DataFrame
+    events: pl.DataFrame
+    doubtful: pl.DataFrame
     folder: Path | None
 
     @classmethod
@@ -60,6 +64,28 @@ class WaysOut:
             elif field.default is MISSING:
                 values[field.name] = pl.DataFrame()  # a table that the version of this run did not write
         return cls(**values)
+
+    @property
+    def fixations(self) -> pl.DataFrame:
+        """The fixations among the events, px."""
+        return fixations(self.events)
+
+    @property
+    def saccades(self) -> pl.DataFrame:
+        """The saccades among the events, px."""
+        return saccades(self.events)
+
+    def calibrate(self, targets: pl.DataFrame, settings: GazeSettings | None = None) -> Gaze:
+        """Gaze in degrees, from targets that were looked at.
+
+        Args:
+            targets: t (s) or start and end, x, y: see `eye.targets.make_targets`.
+            settings: screen, models, event rules.
+
+        Raises:
+            InputError: the targets cannot be used, or no eye can be calibrated.
+        """
+        return calibrate_recording(EyeTables(self.signals, self.blinks, self.doubtful), targets, settings)
 
     def to_pandas(self, table: str = "signals") -> Any:
         """One of the tables as a pandas data frame: "signals", "blinks", "quality", "events".

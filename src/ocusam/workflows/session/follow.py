@@ -111,7 +111,9 @@ class Tracker:
         """The predictor's state of a view, made when first asked for."""
         if view not in self.states:
             region = self.views[view].region
-            part = self._shown if len(self.views) == 1 else CroppedSource(self._shown, region)
+            height, width = self._shown.size
+            whole = region == (0, 0, width, height)
+            part = self._shown if whole else CroppedSource(self._shown, region)
             self.states[view] = self.predictor.init_state(part)
         return self.states[view]
 

@@ -12,15 +12,16 @@ record says how far that was. With `settings.resume` a run goes on where it stan
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 import polars as pl
 
 from ocusam.core.errors import InputError, OcusamError, PromptError
+from ocusam.core.geometry import Ellipse
 from ocusam.core.masklet import ObjectFrame, View
 from ocusam.core.prompts import ObjectPrompt, PromptPack, ReferencePicture, check_inside, check_names
 from ocusam.core.version import __version__
@@ -29,11 +30,13 @@ from ocusam.video.reader import open_video
 from ocusam.video.source import VideoSource
 from ocusam.workflows.inputs.prompt_pack import FILE_NAME, read_json, write_json
 from ocusam.workflows.inputs.settings import RunSettings, with_cross_negatives
-from ocusam.workflows.inputs.views import plan_views
+from ocusam.workflows.inputs.views import plan_views, split_prompts
+from ocusam.workflows.inputs.zoom import zoomed
 from ocusam.workflows.session.follow import NO_PROMPT, Progress, Tracker
 from ocusam.workflows.session.going import go_on, with_how_to_go_on
 from ocusam.workflows.session.masklets import Masklets
 from ocusam.workflows.session.models import OpenedModel, open_predictor
+from ocusam.workflows.session.recovered import told
 from ocusam.workflows.session.resume import SessionLog, check_same, read_record
 from ocusam.workflows.session.run_folder import RunFolder, check_free, describe_input, now
 from ocusam.workflows.session.session_files import Cadence, SessionFiles
@@ -56,7 +59,7 @@ class Kind:
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """A checked job, ready to run."""
+    """A checked job, ready to run; `views` are narrowed where there is zoom."""
 
     source: VideoSource
     prompts: list[ObjectPrompt]
@@ -73,27 +76,31 @@ class Tracked:
 
     Attributes:
         masklets: the masks (None when not kept).
-        table: what was measured, one row per frame, view and object (None when nothing is).
+        table: makes the table of what was measured, one row per frame, view and object (None when nothing
+            is); kept nowhere, since hours of rows are large.
         num_frames: frames tracked (each counted once, whatever the number of views).
         truncated: the video announced more frames than could be read.
         seconds: time in the loop, of this call.
         steps: pictures tracked in this call, each view counted.
+        recoveries: clicks that the tracker entered by itself (`session.lookout`).
     """
 
     masklets: Masklets | None
-    table: pl.DataFrame | None
+    table: Callable[[], pl.DataFrame | None]
     num_frames: int
     truncated: bool
     seconds: float
     steps: int
+    recoveries: list[dict[str, Any]] = field(default_factory=list)
 
 
 class Work(Protocol):
     """What a kind of job does with what is tracked. It keeps nothing between frames but the rows that wait:
-    a run that goes on in another process must come to the same."""
+    a run that goes on in another process must come to the same. A frame may come twice; the second time
+    counts."""
 
-    def on_frame(self, objects: list[ObjectFrame]) -> None:
-        """Measure all objects of one view on one frame."""
+    def on_frame(self, objects: list[ObjectFrame]) -> Mapping[str, Ellipse]:
+        """Measure all objects of one view on one frame. Returns shapes by name, px of the whole picture."""
 
     def rows(self) -> pl.DataFrame | None:
         """What was measured since the last call, with the columns `masklets.KEY`; None: never anything."""
@@ -142,9 +149,11 @@ def prepare(
         check_names([*pack.prompts, *shown], kind.known_names, pattern=kind.pattern)
     source = open_video(video)
     try:
-        views = plan_views(source.size, settings.views)
+        whole = plan_views(source.size, settings.views)
+        views = zoomed(whole, settings.zoom)
         pack.check_size(source.size)
         check_inside(pack.prompts, source.size, source.num_frames)
+        split_prompts(pack.prompts, views)  # refuses what points at a place that is not tracked
         if settings.cross_negatives:
             pack = replace(
                 pack,
@@ -153,7 +162,7 @@ def prepare(
                     replace(r, prompts=tuple(with_cross_negatives(list(r.prompts)))) for r in pack.references
                 ),
             )
-        opened = open_predictor(model, weights, device)
+        opened = open_predictor(model, weights, device, settings.dtype)
     except BaseException:
         source.close()
         raise
@@ -172,7 +181,7 @@ def prepare(
                 }
                 for r in pack.references
             ],
-            "views": [list(v.region) for v in views],
+            "views": [list(v.region) for v in whole],
             "settings": settings.to_dict(),
         }
         folder = _open_folder(Path(out), record, old, given, source)
@@ -232,7 +241,8 @@ def run(job: Job, work: Work, *, progress: Progress | None = None) -> Tracked:
         count, views = job.source.num_frames, len(files.log.passes[0].starts)
         total = None if count is None else count * views
         try:
-            go_on(tracker, files, work.on_frame, progress=progress, total=total)
+            recover = job.settings.recover
+            go_on(tracker, files, work.on_frame, progress=progress, total=total, recover=recover)
         finally:
             if job.folder is not None:
                 job.folder.computed = job.folder.computed or bool(files.log.chunks)
@@ -270,8 +280,9 @@ def conclude(
         raise InputError("The video has no frame that could be tracked.")
     try:
         files.compact()
+        steps = log.steps - steps_before
         tracked = Tracked(
-            files.masklets(), files.table(), log.frames, log.truncated, seconds, log.steps - steps_before
+            files.masklets(), files.table, log.frames, log.truncated, seconds, steps, log.recoveries
         )
         work.finish(job, tracked, progress)
         if job.folder is not None:
@@ -279,6 +290,8 @@ def conclude(
             job.folder.record.update(
                 frames=tracked.num_frames, truncated=tracked.truncated, seconds=round(spent, 2)
             )
+            if log.recoveries:
+                job.folder.record["recoveries"] = told(log.recoveries)
             if log.corrections:
                 job.folder.record["corrections"] = log.corrections
         return tracked

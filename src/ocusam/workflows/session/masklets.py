@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from pycocotools import mask as coco
 
 from ocusam.core.errors import InputError
-from ocusam.core.masklet import ObjectFrame
+from ocusam.core.masklet import MaskPatch, ObjectFrame
 from ocusam.workflows.session.atomic import write_bytes
 
 SCHEMA: dict[str, type[pl.DataType]] = {
@@ -48,6 +48,23 @@ def encode(mask: NDArray[np.bool_]) -> bytes:
     return bytes(rle["counts"])
 
 
+def encode_patch(patch: MaskPatch, origin: tuple[int, int], size: tuple[int, int]) -> bytes:
+    """As `encode`, of a patch of a view that begins at `origin` (x, y) in a picture of `size` (h, w)."""
+    height, width = size
+    x, y = patch.origin[0] + origin[0], patch.origin[1] + origin[1]
+    columns = np.zeros((patch.inside.shape[1], patch.inside.shape[0] + 2), dtype=np.int8)
+    columns[:, 1:-1] = patch.inside.T
+    # Where runs begin and end, column by column; one that goes on into the next column has no end there.
+    column, row = np.nonzero(np.diff(columns, axis=1))
+    edges = (column + x) * height + row + y
+    goes_on = np.flatnonzero(edges[1:] == edges[:-1])
+    edges = np.delete(edges, np.concatenate([goes_on, goes_on + 1]))
+    bounds = np.concatenate([[0], edges, [height * width]])
+    counts = np.diff(bounds if not len(edges) or edges[-1] < height * width else bounds[:-1])
+    rle = coco.frPyObjects({"size": [height, width], "counts": counts.tolist()}, height, width)
+    return bytes(rle["counts"])
+
+
 def decode(counts: bytes, size: tuple[int, int]) -> NDArray[np.bool_]:
     """The mask (H, W) of compressed COCO RLE counts."""
     return np.asarray(coco.decode({"size": list(size), "counts": counts}), dtype=np.bool_)
@@ -62,27 +79,19 @@ def parquet(table: pl.DataFrame) -> bytes:
 
 def mask_rows(objects: list[ObjectFrame], size: tuple[int, int]) -> list[tuple[Any, ...]]:
     """Rows (as `SCHEMA`) of objects on one frame, masks in the whole picture of `size` (h, w)."""
-    rows = []
-    for item in objects:
-        mask = item.mask
-        if item.view.size != size:
-            whole = np.zeros(size, dtype=np.bool_)
-            x0, y0, x1, y1 = item.view.region
-            whole[y0:y1, x0:x1] = mask
-            mask = whole
-        rows.append(
-            (
-                item.frame_idx,
-                item.timestamp_ns,
-                item.view.index,
-                item.name,
-                *size,
-                encode(mask),
-                item.predicted_iou,
-                item.object_score,
-            )
+    return [
+        (
+            item.frame_idx,
+            item.timestamp_ns,
+            item.view.index,
+            item.name,
+            *size,
+            encode_patch(item.patch, item.view.region[:2], size),
+            item.predicted_iou,
+            item.object_score,
         )
-    return rows
+        for item in objects
+    ]
 
 
 class MaskletWriter:

@@ -99,6 +99,10 @@ class Prompted:
         self.entries.append((view, name, frame, entry))
         return len(self.entries) - 1
 
+    def first(self, view: int, name: str, frame: int) -> MemoryEntry:
+        """The earliest entry of an object on a frame, which must be there."""
+        return next(entry for *key, entry in self.entries if key == [view, name, frame])
+
     @property
     def fresh(self) -> bool:
         """Whether there are entries that are not on disk."""

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from ocusam.core.errors import WeightsError
 from ocusam.model.config import Sam2Config
 from ocusam.tracking.build import build_sam2_video_predictor
@@ -20,6 +22,7 @@ from ocusam.tracking.find_config import find_config
 from ocusam.tracking.huggingface_config import WEIGHTS_FILE
 from ocusam.weights.hub import PUBLISHED
 from ocusam.weights.registry import packaged_weights, sha256
+from ocusam.workflows.inputs.settings import FLOAT32
 from ocusam.workflows.inputs.weights_on_hand import weights_on_hand
 from ocusam.workflows.session.follow import Predictor
 
@@ -36,14 +39,16 @@ def open_predictor(
     model: str | Path | Sam2Config | OpenedModel | Predictor = "nano",
     weights: str | Path | None = None,
     device: str = "cpu",
+    dtype: str = FLOAT32,
 ) -> OpenedModel:
     """Build a tracker with weights.
 
     Args:
         model: whatever `tracking.find_config` understands (a name, a YAML file, a folder of transformers, a
-            `Sam2Config`), or a ready predictor (then `weights` and `device` are not used).
+            `Sam2Config`), or a ready predictor (then `weights`, `device` and `dtype` are not used).
         weights: checkpoint file; None for those that are here: packaged, in the model's folder, or fetched.
         device: where to run.
+        dtype: type of the weights and of what is computed with them, "float32" or "bfloat16".
 
     Raises:
         ModelError: unknown name.
@@ -55,7 +60,7 @@ def open_predictor(
         return OpenedModel(model, {"model": type(model).__name__, "weights": None})
     config = find_config(model).config
     path = _weights_file(model, weights, config)
-    predictor: Any = build_sam2_video_predictor(model, path, device)
+    predictor: Any = build_sam2_video_predictor(model, path, device, dtype=getattr(torch, dtype))
     record = {
         "model": config.name,
         "image_size": config.image_size,
@@ -63,6 +68,7 @@ def open_predictor(
         "weights_sha256": sha256(path),
         "packaged": path == packaged_weights(config.name),
         "device": device,
+        "dtype": dtype,
     }
     return OpenedModel(predictor, record)
 

@@ -14,7 +14,8 @@ def objects_of(out: Any, view: View) -> list[ObjectFrame]:
     """All objects of one view on one frame."""
     logits = as_array(out.low_res_logits)
     logits = logits.reshape(len(out.obj_ids), *logits.shape[-2:])
-    masks = np.asarray(out.masks, dtype=np.bool_)
+    # Mostly a mask follows from its logits; a stand-in may have its own.
+    masks = np.asarray(out.masks, dtype=np.bool_) if getattr(out, "non_overlap", True) else None
     ious, scores = as_array(out.predicted_iou).reshape(-1), as_array(out.object_score).reshape(-1)
     picture = getattr(out, "image", None)  # decoded for the network already; a stand-in may have none
     return [
@@ -24,7 +25,7 @@ def objects_of(out: Any, view: View) -> list[ObjectFrame]:
             view,
             str(name),
             logits[i],
-            masks[i],
+            None if masks is None else masks[i],
             float(ious[i]),
             float(scores[i]),
             picture,

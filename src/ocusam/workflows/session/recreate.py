@@ -6,7 +6,8 @@ frames are tracked again.
 
 Notable choices: a frame belongs to the pass that tracked an object on it last. It is tracked again from the
 nearest snapshot before it *in that pass*, with the prompts known then and the objects that shared the network
-then, so that the memories come out with the same bits.
+then, so that the memories come out with the same bits. Clicks that the tracker entered by itself on the way
+(`session.lookout`) are entered again.
 
 What it does not know: why they are wanted (`correct`).
 """
@@ -22,6 +23,7 @@ from ocusam.tracking.memory_bank import MemoryEntry
 from ocusam.tracking.session import VideoSession
 from ocusam.tracking.snapshot import TrackMemory, put
 from ocusam.workflows.session.follow import Tracker
+from ocusam.workflows.session.lookout import PUPIL, enter_again, forgotten
 from ocusam.workflows.session.memory_files import read_snapshot
 from ocusam.workflows.session.passes import walk
 from ocusam.workflows.session.session_files import SessionFiles
@@ -65,9 +67,14 @@ class Recreation:
             InputError: the snapshots that are needed are gone.
         """
         out = {name: TrackMemory(name) for name in names}
+        gone = forgotten(self.files.log.recoveries, view)
         for of_view, name, frame, entry in self.files.prompted.entries:
-            if of_view == view and name in out:
-                out[name].conditioning[frame] = entry
+            if of_view != view or name not in out:
+                continue
+            if name == PUPIL and frame in gone:
+                gone.remove(frame)  # the tracker's own click; another on that frame is a correction's
+                continue
+            out[name].conditioning[frame] = entry
         wanted: dict[int, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
         for frame in sorted(frames):
             for name, memory in out.items():
@@ -94,12 +101,17 @@ class Recreation:
         put(state, memories)
         assert isinstance(state, VideoSession)
         alone = replace(way, starts={view: way.starts[view]}, last=last, stop_iou=None)
-        for _ in walk(self.tracker.predictor, {view: state}, self.tracker.views, alone, after):
+        log = self.files.log
+        clicks = [r for r in log.recoveries if r["view"] == view and r["way"] == index]
+        clicked = {int(r["frame"]) for r in clicks}
+        for step in walk(self.tracker.predictor, {view: state}, self.tracker.views, alone, after):
             self.replayed += 1
+            if step.frame in clicked:
+                enter_again(state, clicks, step.frame, self.files.prompted.first(view, PUPIL, step.frame))
         out = {}
         for name, frames in by_name.items():
-            recent = state.objects[name].bank.recent
-            out[name] = {frame: recent[frame] for frame in frames if frame in recent}
+            found = {frame: state.objects[name].bank.get(frame) for frame in frames}
+            out[name] = {frame: entry for frame, entry in found.items() if entry is not None}
         return out
 
     def _snapshot_before(self, index: int, view: int, frame: int) -> tuple[int | None, list[TrackMemory]]:

@@ -93,6 +93,9 @@ class SessionLog:
         steps: pictures tracked, each view counted, for the progress bar.
         truncated: the video announced more frames than could be read.
         corrections: what was corrected, in order (`correct`).
+        recoveries: clicks that the tracker entered by itself, in order (`session.lookout`); `frame` and `way`
+            in the tracker's numbers.
+        watched: by view, what the watch for a lost pupil knew after the last frame (`find.recovery`).
     """
 
     ahead: int = 0
@@ -107,6 +110,8 @@ class SessionLog:
     steps: int = 0
     truncated: bool = False
     corrections: list[dict[str, Any]] = field(default_factory=list)
+    recoveries: list[dict[str, Any]] = field(default_factory=list)
+    watched: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @property
     def finished(self) -> bool:

@@ -124,12 +124,21 @@ class SessionFiles:
 
     # ---- frame by frame ------------------------------------------------------------------------------------
 
-    def add(self, objects: list[ObjectFrame]) -> None:
-        """Append the masks of all objects of one view on one frame."""
-        if self.cadence.masks:
-            self._masks += mask_rows(objects, self.size)
+    def pack(self, objects: list[ObjectFrame]) -> list[tuple[Any, ...]]:
+        """Rows of the masks of all objects of one view on one frame, where masks are kept. Any thread may
+        call it: nothing changes."""
+        return mask_rows(objects, self.size) if self.cadence.masks else []
+
+    def add(self, objects: list[ObjectFrame], masks: list[tuple[Any, ...]]) -> None:
+        """Append all objects of one view on one frame, with what `pack` made of them."""
+        self._masks += masks
         self.log.steps += 1
         self.log.frames = max(self.log.frames, objects[0].frame_idx + 1)
+
+    @property
+    def nearly_full(self) -> bool:
+        """Whether the next `frame_done` writes a chunk: all frames up to that one must have been added."""
+        return self._frames + 1 >= self.cadence.chunk_frames
 
     def pass_begins(self, states: dict[int, Any]) -> None:
         """Note the memories with which a pass begins."""

@@ -7,8 +7,8 @@ import pytest
 from fake_predictor import FakePredictor, eye_picture, eye_truth
 from ocusam.core.errors import OutputError
 from ocusam.video.source import SequenceSource
-from ocusam.workflows.find.no_click import settings_of_run, start_without_click
 from ocusam.workflows.inputs.settings import RunSettings
+from ocusam.workflows.no_click import settings_of_run, start_without_click
 
 
 def test_the_start_of_a_run(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Some frames of a video as a video of its own.
 
-Purpose: quick comparisons of weights track every k-th frame (and the annotated ones) instead of all.
+Purpose: quick comparisons of weights track every k-th frame (and the annotated ones) instead of all; `--zoom
+auto` looks at some frames all over a video before tracking.
 
 What it does not know: that skipping frames makes tracking harder; figures from it are for comparing, not for
 reporting.
@@ -21,6 +22,10 @@ class ThinnedSource(VideoSource):
     def __init__(self, source: VideoSource, keep: list[int]) -> None:
         self.whole = source
         self.keep = keep
+
+    @property
+    def read_ahead(self) -> bool:
+        return self.whole.read_ahead
 
     @property
     def size(self) -> tuple[int, int]:

@@ -1,0 +1,236 @@
+"""How many frames a second does `ocusam eye` make of an eye video, from the file to signals.csv?
+
+    python benchmarks/nano_end_to_end.py [--frames 300] [--rounds 3] [--dtype float32] [--json out.json]
+
+A clip of 640 x 480 px is rendered (or `--video FILE --prompts pupil:X,Y ...` is taken), then tracked with the
+packaged weights: the pupil alone, and pupil, iris and two corneal reflections; without overlay, without and
+with the report. Printed are the median of frames per second by the clock over the rounds (opening the model,
+tables and files included, imports not: one short run comes before), processor time per frame by stage (of
+one more run, which is slower for being watched), and the time from a camera's frame to its mask. Run it on
+an idle machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import importlib
+import json
+import os
+import platform
+import statistics
+import sys
+import tempfile
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import numpy as np
+import torch
+
+from ocusam import build_sam2_camera_predictor
+from ocusam.synthetic.eye import iter_eye_frames, lab_style
+from ocusam.video.reader import open_video
+from ocusam.video.thinned import ThinnedSource
+from ocusam.video.writer import VideoWriter
+from ocusam.workflows.eye import track_eye
+from ocusam.workflows.inputs.settings import RunSettings
+
+SIZE = (480, 640)
+# Where time goes; a stage's own time is without that of the stages inside it.
+STAGES = {
+    "decode": "ocusam.video.reader:FileSource.read",
+    "resize, normalise": "ocusam.tracking.session:picture_to_input",
+    "image encoder": "ocusam.model.sam2:SAM2.encode_image",
+    "memory attention": "ocusam.model.sam2:SAM2.condition_on_memory",
+    "mask decoder": "ocusam.model.sam2:SAM2._sam_heads",
+    "memory encoder": "ocusam.model.sam2:SAM2.encode_memory",
+    "holes": "ocusam.tracking.engine:fill_holes",
+    "memory bank, batching": "ocusam.tracking.engine:TrackingEngine.track",
+    "outline": "ocusam.eye.signals:outer_contour",
+    "ellipse by the mask": "ocusam.eye.signals:fit_rim",
+    "ellipse by the picture": "ocusam.eye.signals:refine_rim",
+    "reflections": "ocusam.eye.signals:locate_reflection",
+    "rest of measuring": "ocusam.workflows.eye:measure_object",
+    "masks, run lengths": "ocusam.workflows.session.session_files:mask_rows",
+    "snapshots": "ocusam.workflows.session.session_files:SessionFiles._snapshot",
+    "writing chunks": "ocusam.workflows.session.session_files:SessionFiles.commit",
+    "tables, events": "ocusam.workflows.eye:make_tables",
+    "report": "ocusam.workflows.eye:finish_report",
+    "opening": "ocusam.workflows.eye:prepare",
+    "rest of the loop": "ocusam.workflows.session.job:go_on",
+}
+
+
+class Stopwatch:
+    """Processor time of each stage, over all threads."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = defaultdict(float)
+        self._inner = threading.local()
+
+    def watch(self, stage: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        """The same function, timed."""
+
+        @functools.wraps(function)
+        def timed(*args: Any, **kwargs: Any) -> Any:
+            stack = self._inner.__dict__.setdefault("stack", [])
+            stack.append(0.0)
+            start = time.thread_time()
+            try:
+                return function(*args, **kwargs)
+            finally:
+                spent = time.thread_time() - start
+                self.seconds[stage] += spent - stack.pop()
+                if stack:
+                    stack[-1] += spent
+
+        return timed
+
+    @contextmanager
+    def at_all_stages(self) -> Iterator[None]:
+        """Watch while the context lasts."""
+        with ExitStack() as stack:
+            for stage, place in STAGES.items():
+                module, names = place.split(":")
+                *owners, name = names.split(".")
+                owner: Any = importlib.import_module(module)
+                for part in owners:
+                    owner = getattr(owner, part)
+                stack.enter_context(mock.patch.object(owner, name, self.watch(stage, getattr(owner, name))))
+            yield
+
+
+def render(path: Path, frames: int) -> dict[str, tuple[float, float]]:
+    """Write a clip; returns a click for each object on its first frame."""
+    clicks: dict[str, tuple[float, float]] = {}
+    with VideoWriter(path, 120.0, SIZE) as writer:
+        for frame in iter_eye_frames(7, frames, SIZE, 120.0, lab_style()):
+            writer.write(frame.image, frame.timestamp_ns)
+            if not clicks:
+                found = {name: e for name, e in frame.ellipses.items() if e is not None}
+                clicks = {name: e.center for name, e in found.items() if name != "iris"}
+                pupil, iris = found["pupil"], found["iris"]
+                clicks["iris"] = (pupil.center[0] + 0.25 * (pupil.major + iris.major), pupil.center[1])
+    return clicks
+
+
+def run(source: Any, clicks: dict[str, tuple[float, float]], report: bool, dtype: str) -> tuple[float, float]:
+    """Track once. Returns seconds by the clock, and of processor time."""
+    settings = RunSettings(overlay=False, report=report, zoom="off", dtype=dtype)
+    with tempfile.TemporaryDirectory() as folder:
+        clock, processor = time.perf_counter(), time.process_time()
+        track_eye(source, clicks, out=Path(folder) / "run", settings=settings)
+        return time.perf_counter() - clock, time.process_time() - processor
+
+
+def measure(
+    video: Path, clicks: dict[str, tuple[float, float]], rounds: int, report: bool, dtype: str
+) -> dict[str, Any]:
+    """Frames per second and processor time of one kind of run."""
+    with open_video(video) as source:
+        frames = source.num_frames or 0
+    times = [run(video, clicks, report, dtype) for _ in range(rounds)]
+    watch = Stopwatch()
+    with watch.at_all_stages():
+        run(video, clicks, report, dtype)
+    rates = [frames / clock for clock, _ in times]
+    return {
+        "objects": list(clicks),
+        "report": report,
+        "frames": frames,
+        "frames_per_second": round(statistics.median(rates), 2),
+        "slowest_and_fastest": [round(min(rates), 2), round(max(rates), 2)],
+        "processor_ms_per_frame": round(1e3 * statistics.median(p for _, p in times) / frames, 2),
+        "stages_ms_per_frame": {k: round(1e3 * v / frames, 3) for k, v in watch.seconds.items()},
+    }
+
+
+def camera_latency(video: Path, click: tuple[float, float], dtype: torch.dtype) -> dict[str, float]:
+    """Milliseconds from a frame to its mask, one object, memory bank full."""
+    predictor = build_sam2_camera_predictor("nano", dtype=dtype)
+    times = []
+    with open_video(video) as source:
+        pictures = [frame.image for frame, _ in zip(source, range(80), strict=False)]
+    predictor.load_first_frame(pictures[0])
+    predictor.add_new_prompt(None, "pupil", points=[click], labels=[1])
+    for picture in pictures[1:]:
+        start = time.perf_counter()
+        predictor.step(picture).masks  # noqa: B018
+        times.append(1e3 * (time.perf_counter() - start))
+    late = times[20:]
+    return {
+        "median_ms": round(statistics.median(late), 2),
+        "95_percent_ms": round(float(np.percentile(late, 95)), 2),
+    }
+
+
+def machine() -> dict[str, Any]:
+    """What it ran on."""
+    name = platform.processor()
+    info = Path("/proc/cpuinfo")
+    flags = ""
+    if info.is_file():
+        lines = info.read_text().splitlines()
+        name = next((x.split(":", 1)[1].strip() for x in lines if x.startswith("model name")), name)
+        flags = next((x for x in lines if x.startswith("flags")), "")
+    return {
+        "processor": name,
+        "cores": os.cpu_count(),
+        "amx_bf16": "amx_bf16" in flags,
+        "avx512_bf16": "avx512_bf16" in flags,
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "load": [round(x, 2) for x in os.getloadavg()],
+    }
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--frames", type=int, default=300, help="frames of the rendered clip")
+    parser.add_argument("--rounds", type=int, default=3, help="runs of each kind")
+    parser.add_argument("--dtype", default="float32", help="as of `ocusam eye`")
+    parser.add_argument("--only", choices=["pupil", "all"], help="one kind of run, without report and camera")
+    parser.add_argument("--json", type=Path, help="write the figures to this file, too")
+    given = parser.parse_args()
+    out: dict[str, Any] = {"machine": machine(), "dtype": given.dtype, "runs": []}
+    sys.stdout.write(f"{json.dumps(out['machine'])}\n")
+    with tempfile.TemporaryDirectory() as folder:
+        video = Path(folder) / "eye.mp4"
+        clicks = render(video, given.frames)
+        few = {name: clicks[name] for name in ("pupil",)}
+        four = {name: clicks[name] for name in ("pupil", "iris", "cr0", "cr1")}
+        with open_video(video) as source:  # imports, caches
+            run(ThinnedSource(source, list(range(min(6, given.frames)))), four, False, given.dtype)
+        kinds = [(few, False), (four, False), (few, True), (four, True)]
+        if given.only:
+            kinds = [(few if given.only == "pupil" else four, False)]
+        for chosen, report in kinds:
+            found = measure(video, chosen, given.rounds, report, given.dtype)
+            out["runs"].append(found)
+            sys.stdout.write(
+                f"{'+'.join(found['objects'])}, report {'on' if report else 'off'}: "
+                f"{found['frames_per_second']} frames/s ({found['slowest_and_fastest']}), "
+                f"{found['processor_ms_per_frame']} processor ms a frame\n"
+            )
+            for stage, spent in sorted(found["stages_ms_per_frame"].items(), key=lambda item: -item[1]):
+                sys.stdout.write(f"    {stage:24s} {spent:8.2f} ms\n")
+        if not given.only:
+            kind = torch.bfloat16 if given.dtype == "bfloat16" else torch.float32
+            out["camera"] = camera_latency(video, clicks["pupil"], kind)
+            sys.stdout.write(f"camera, frame to mask: {json.dumps(out['camera'])}\n")
+    if given.json is not None:
+        given.json.write_text(json.dumps(out, indent=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,215 @@
+"""`ocusam gaze RUN --targets targets.csv`: where someone looked, in degrees and on the screen."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ocusam.cli import console
+from ocusam.core.errors import InputError
+
+if TYPE_CHECKING:
+    from ocusam.eye.targets import Screen
+    from ocusam.workflows.results.gaze_tables import Gaze
+
+EXAMPLE = "Example: ocusam gaze results --targets targets.csv"
+
+
+class Unit(StrEnum):
+    """Of the columns x and y."""
+
+    DEG = "deg"
+    PX = "px"
+
+
+class Origin(StrEnum):
+    """Of places in px."""
+
+    TOP_LEFT = "top-left"
+    CENTER = "center"
+
+
+class Clock(StrEnum):
+    """What the times of the targets count from."""
+
+    RECORDING = "recording"
+    FIRST_FRAME = "first-frame"
+
+
+class Feature(StrEnum):
+    """What gaze is computed from."""
+
+    PUPIL_CR = "pupil_cr"
+    PUPIL = "pupil"
+
+
+class Method(StrEnum):
+    """How events are found."""
+
+    ADAPTIVE = "adaptive"
+    IVT = "ivt"
+    IDT = "idt"
+    REMODNAV = "remodnav"
+
+
+@console.reports_errors
+def gaze(
+    run: Annotated[Path, typer.Argument(help="Folder that `ocusam eye` wrote.", show_default=False)],
+    targets: Annotated[
+        Path | None,
+        typer.Option(
+            "--targets",
+            "-t",
+            show_default=False,
+            help="Table (CSV or TSV) of what was looked at: t in s (or start and end, or start_ns), x and y "
+            "(or "
+            "x_deg, y_deg; x_px, y_px), optionally duration in s and use (calibration or validation).",
+        ),
+    ] = None,
+    calibration: Annotated[
+        Path | None,
+        typer.Option(
+            "--calibration",
+            show_default=False,
+            help="calibration.json of another recording of the same person and camera, instead of "
+            "calibrating; "
+            "targets then tell how far off it is.",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            show_default=False,
+            help="Folder for gaze.csv, gaze_events.csv, calibration.json, report.html; default: that of the "
+            "run.",
+        ),
+    ] = None,
+    unit: Annotated[Unit, typer.Option("--unit", help="Unit of plain columns x and y.")] = Unit.DEG,
+    screen: Annotated[
+        str | None,
+        typer.Option(
+            "--screen",
+            metavar="WxH,WxH,D",
+            show_default=False,
+            help="Screen: size in px, size in mm, distance of the eye in mm, as 1920x1080,531x299,600. "
+            "Needed for "
+            "targets in px; gives gaze in px too.",
+        ),
+    ] = None,
+    origin: Annotated[
+        Origin, typer.Option("--origin", help="Of places in px: top-left (y down) or center (y up).")
+    ] = Origin.TOP_LEFT,
+    clock: Annotated[
+        Clock,
+        typer.Option("--clock", help="Times count on the clock of signals.csv, or from the first frame."),
+    ] = Clock.RECORDING,
+    feature: Annotated[
+        Feature | None,
+        typer.Option(
+            "--feature",
+            show_default=False,
+            help="Pupil-reflection vector or pupil; default: leave-one-out says.",
+        ),
+    ] = None,
+    reflection: Annotated[
+        str | None,
+        typer.Option(
+            "--reflection", show_default=False, help="Which reflection, for example cr0; default: the best."
+        ),
+    ] = None,
+    size_correction: Annotated[
+        bool | None,
+        typer.Option(
+            "--size-correction/--no-size-correction",
+            show_default=False,
+            help="With the pupil's diameter as part of the model; default: leave-one-out says.",
+        ),
+    ] = None,
+    events: Annotated[
+        Method, typer.Option("--events", help="How fixations and saccades are found.")
+    ] = Method.ADAPTIVE,
+    report: Annotated[bool, typer.Option("--report/--no-report", help="Write report.html.")] = True,
+) -> None:
+    """Gaze from a tracked recording: calibrate on targets, apply, and say how accurate and precise it is.
+
+    Writes gaze.csv, gaze_events.csv (degrees), calibration.json, and report.html with gaze.
+    """
+    from ocusam.eye.calibration import Choice
+    from ocusam.eye.events import EventRules
+    from ocusam.eye.targets import TargetSettings
+    from ocusam.workflows.gaze import run_gaze
+    from ocusam.workflows.results.gaze_tables import GazeSettings
+
+    settings = GazeSettings(
+        TargetSettings(unit.value, read_screen(screen), origin.value, clock.value),
+        Choice(feature.value if feature is not None else None, reflection, None, size_correction),
+        EventRules(method=events.value),
+    )
+    with console.bar() as progress:
+        found = run_gaze(
+            run,
+            targets,
+            calibration=calibration,
+            out=out,
+            settings=settings,
+            report=report,
+            progress=progress,
+        )
+    for line in describe(found):
+        console.out().print(line, markup=False)
+    console.out().print(f"written to {run if out is None else out}", markup=False)
+
+
+def read_screen(text: str | None) -> Screen | None:
+    """A screen from "1920x1080,531x299,600".
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    from ocusam.eye.targets import Screen
+
+    if text is None:
+        return None
+    try:
+        px, mm, distance = text.split(",")
+        (w, h), (a, b) = px.lower().split("x"), mm.lower().split("x")
+        return Screen((int(w), int(h)), (float(a), float(b)), float(distance))
+    except InputError:
+        raise
+    except ValueError:
+        raise InputError(
+            f"The screen {text!r} cannot be read: give px, mm and distance in mm, as 1920x1080,531x299,600."
+        ) from None
+
+
+def describe(found: Gaze) -> list[str]:
+    """What the command prints: one line a view, and one for each target that could not be used."""
+    lines = []
+    for row in found.summary().iter_rows(named=True):
+        what = f"{row['feature']} ({row['reflection']})" if row["reflection"] else row["feature"]
+        size = " with size correction" if row["with_size"] else ""
+        line = (
+            f"view {row['view']}: {what}, {row['model']}{size}: accuracy {row['accuracy_deg']:.2f} deg "
+            f"(leave-one-out, {row['targets']} targets)"
+        )
+        if row["validation_accuracy_deg"] is not None:
+            line += (
+                f", {row['validation_accuracy_deg']:.2f} deg on {row['validation_targets']} for validation"
+            )
+        if row["precision_rms_s2s_deg"] is not None:
+            line += f"; RMS-S2S {row['precision_rms_s2s_deg']:.3f} deg"
+        lines.append(f"{line}; data loss {row['data_loss']:.1%}")
+        for share, name in (("outside_targets", "places"), ("outside_sizes", "pupil sizes")):
+            if (row[share] or 0.0) > 0.05:
+                lines.append(
+                    f"view {row['view']}: {row[share]:.0%} of gaze lies outside the calibrated {name}"
+                )
+    for row in found.targets.filter(found.targets["note"] != "").iter_rows(named=True):
+        lines.append(f"view {row['view']}: target {row['target']} not used: {row['note']}")
+    lines += [f"view {view}: no gaze: {why}" for view, why in found.skipped.items()]
+    return lines

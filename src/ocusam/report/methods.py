@@ -1,0 +1,130 @@
+"""A paragraph for the methods section of a paper, from what a run has written.
+
+Purpose: what the reporting guideline for eye tracking (Dunn et al. 2023, DOI 10.3758/s13428-023-02187-1) asks
+for, as far as a recording knows it: apparatus, software, events, calibration, data quality.
+
+What it does not know: participants, tasks, the model of the camera; they are the author's to add.
+"""
+
+from __future__ import annotations
+
+import statistics
+from typing import Any
+
+import polars as pl
+
+from ocusam.eye.events import FIXATION, SACCADE, EventRules
+from ocusam.report.tables import ReportTables, event_unit
+
+_DETECTORS = {
+    "adaptive": "the velocity threshold of Engbert and Kliegl (2003; lambda = {factor:g})",
+    "ivt": "a velocity threshold (I-VT, Salvucci and Goldberg 2000; {velocity} {unit}/s)",
+    "idt": "a dispersion threshold (I-DT, Salvucci and Goldberg 2000; {dispersion} {unit})",
+    "remodnav": "REMoDNaV (Dar, Wagner and Hanke 2021)",
+}
+_SOURCES = {
+    "fissure": "area between the lids",
+    "iris": "visible share of the iris",
+    "pupil": "visible share of the pupil",
+}
+
+
+def methods(tables: ReportTables, record: dict[str, Any]) -> str:
+    """The paragraph, in the guideline's order.
+
+    Args:
+        tables: of the run.
+        record: `run.json`.
+    """
+    pupil = tables.quality.filter(pl.col("object") == "pupil")
+    sentences = [
+        _apparatus(pupil, record),
+        "The pupil was segmented in every frame by SAM 2's streaming memory, its outline completed by an "
+        "ellipse fitted to the visible rim; pupil size is the major axis of that ellipse.",
+        f"Blinks (n = {len(tables.blinks)}) were detected from the lid opening (source: {_sources(tables)}), "
+        "onset and offset at 10 % of the amplitude; no pupil values are given where the pupil is covered, "
+        "and no sample was interpolated or filtered.",
+    ]
+    if tables.calibration is not None:
+        sentences += _calibrated(tables.calibration)
+    sentences.append(_events(tables))
+    sentences += [_quality(row) for row in pupil.iter_rows(named=True)]
+    return " ".join(sentences)
+
+
+def _apparatus(pupil: pl.DataFrame, record: dict[str, Any]) -> str:
+    model, source, versions = record.get("model", {}), record.get("input", {}), record.get("versions", {})
+    height, width = (source.get("size_hw") or ["?", "?"])[:2]
+    hz = pupil["sampling_hz"].drop_nulls().to_list()
+    rate = f", {statistics.median(hz):.1f} Hz" if hz else ""
+    weights = str(model.get("weights_sha256", "unknown"))[:12]
+    return (
+        f"Eye videos ({width} x {height} px{rate}) were analysed with ocusam {record.get('ocusam', '?')} "
+        f"(network {model.get('model', '?')}, weights SHA-256 {weights}…, "
+        f"input {model.get('image_size', '?')} px; Python {versions.get('python', '?')}, torch "
+        f"{versions.get('torch', '?')}, pymovements {versions.get('pymovements', '?')})."
+    )
+
+
+def _calibrated(calibration: dict[str, Any]) -> list[str]:
+    out = []
+    for row in calibration.get("summary", []):
+        view = calibration["views"][str(row["view"])]
+        feature = (
+            f"the vector from the corneal reflection {row['reflection']} to the pupil"
+            if row["reflection"]
+            else "the pupil's centre"
+        )
+        size = ", with a correction for pupil size" if row["with_size"] else ""
+        text = (
+            f"Gaze of view {row['view']} was computed from {feature} by a {row['model']} polynomial{size}, "
+            f"fitted to {len(view['places_deg'])} targets and chosen by leave-one-out; mean error "
+            f"{row['accuracy_deg']:.2f}° (leave-one-out)"
+        )
+        if row.get("validation_accuracy_deg") is not None:
+            text += (
+                f", {row['validation_accuracy_deg']:.2f}° on {row['validation_targets']} validation targets"
+            )
+        if row.get("precision_rms_s2s_deg") is not None:
+            text += f"; precision RMS-S2S {row['precision_rms_s2s_deg']:.3f}°"
+            text += f", STD {row['precision_std_deg']:.3f}°"
+        out.append(text + ".")
+    return out
+
+
+def _events(tables: ReportTables) -> str:
+    found, rules, on = (
+        tables.events,
+        tables.rules,
+        "the pupil centre in px of the picture, without calibration",
+    )
+    if tables.gaze_events is not None:
+        known = (tables.calibration or {}).get("event_rules") or {}
+        found, rules, on = tables.gaze_events, EventRules(**known), "gaze in degrees"
+    unit = event_unit(found)
+    by = _DETECTORS[rules.method].format(
+        factor=rules.factor,
+        velocity=rules.velocity_threshold or 30,
+        dispersion=rules.dispersion_threshold or 1,
+        unit=unit,
+    )
+    counts = {kind: len(found.filter(pl.col("event") == kind)) for kind in (SACCADE, FIXATION)}
+    return (
+        f"Saccades (n = {counts[SACCADE]}) and fixations (n = {counts[FIXATION]}; at least "
+        f"{rules.min_fixation_ms:g} ms) were detected with {by} on {on}."
+    )
+
+
+def _quality(row: dict[str, Any]) -> str:
+    parts = [f"data loss {row['data_loss']:.1%}"]
+    for key, name in (("precision_rms_s2s_px", "RMS-S2S"), ("precision_std_px", "STD")):
+        if row.get(key) is not None:
+            parts.append(f"{name} {row[key]:.3f} px")
+    if row.get("effective_frequency_hz") is not None:
+        parts.append(f"effective frequency {row['effective_frequency_hz']:.1f} Hz")
+    return f"View {row['view']}: {', '.join(parts)} (precision: medians over windows of 200 ms)."
+
+
+def _sources(tables: ReportTables) -> str:
+    found = sorted(set(tables.blinks["source"].drop_nulls())) if "source" in tables.blinks.columns else []
+    return ", ".join(_SOURCES.get(str(s), str(s)) for s in found) or "none needed"

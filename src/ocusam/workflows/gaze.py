@@ -1,0 +1,166 @@
+"""Gaze from a finished run and the targets that were looked at: `ocusam gaze`.
+
+Purpose: read the run and the table of targets, calibrate (or take an earlier calibration), write `gaze.csv`,
+`gaze_events.csv`, `calibration.json`, and make the page again with them.
+
+Notable choices: everything is computed before the first file is written; files of an earlier call are
+replaced. With an earlier calibration all targets are for validation: they say how far off it is now.
+
+What it does not know: the video; nothing is tracked here.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from ocusam.core.errors import InputError
+from ocusam.eye.calibration import Calibration
+from ocusam.eye.quality import doubtful
+from ocusam.eye.targets import VALIDATION, make_targets
+from ocusam.workflows.results.eye_tables import read_tables, rules_of
+from ocusam.workflows.results.finished_run import open_run
+from ocusam.workflows.results.gaze_tables import (
+    FILES,
+    EyeTables,
+    Gaze,
+    GazeSettings,
+    apply_calibrations,
+    calibrate_recording,
+    read_calibrations,
+    screen_of,
+    sha256,
+    with_screen,
+)
+from ocusam.workflows.results.report import page_of, reopen, write_report
+from ocusam.workflows.results.zoom_border import zoom_of_record
+from ocusam.workflows.session.atomic import write_bytes
+from ocusam.workflows.session.follow import Progress
+from ocusam.workflows.session.masklets import Masklets
+from ocusam.workflows.session.run_folder import now
+
+
+def run_gaze(
+    run: str | Path,
+    targets: str | Path | pl.DataFrame | None = None,
+    *,
+    calibration: str | Path | None = None,
+    out: str | Path | None = None,
+    settings: GazeSettings | None = None,
+    report: bool = True,
+    progress: Progress | None = None,
+) -> Gaze:
+    """Gaze of a finished run.
+
+    Args:
+        run: folder of `ocusam eye`.
+        targets: table (file or data frame, see `eye.targets.make_targets`); may be left out with
+            `calibration`.
+        calibration: a `calibration.json` of another recording of the same person and camera; None: calibrate.
+        out: folder to write; None: that of the run.
+        settings: how targets are read, what is chosen from, how events are found.
+        report: make report.html again.
+        progress: called after every picture of the page.
+
+    Raises:
+        InputError: no finished run, no usable targets, no calibration; see the message.
+        OutputError: the folder cannot be written.
+    """
+    folder, settings = Path(run), settings or GazeSettings()
+    finished = open_run(folder)
+    signals = finished.signals
+    known_doubts = (folder / "doubtful.csv").is_file()
+    doubts = finished.table("doubtful") if known_doubts else doubtful(signals)
+    tables = EyeTables(signals, finished.blinks, doubts)
+    table = targets if isinstance(targets, pl.DataFrame) or targets is None else read_targets(Path(targets))
+    if calibration is not None:
+        known, record = read_calibrations(Path(calibration))
+        known = {view: _elsewhere(mine) for view, mine in known.items()}
+        _same_picture(record, finished.record, Path(calibration))
+        settings = with_screen(settings, screen_of(record))
+        checked = None if table is None else make_targets(table, *tables.span, settings.targets)
+        if checked is not None:
+            checked = checked.with_columns(use=pl.lit(VALIDATION))
+        gaze = apply_calibrations(tables, known, checked, settings=settings)
+    elif table is None:
+        raise InputError("Give a table of targets, or the calibration.json of an earlier recording.")
+    else:
+        gaze = calibrate_recording(tables, table, settings)
+    place = folder if out is None else Path(out)
+    facts = {
+        "made": now(),
+        "run": str(folder),
+        "size_hw": list(finished.size),
+        "calibrated_on": str(calibration) if calibration is not None else str(folder),
+        "signals_sha256": sha256(folder / "signals.csv"),
+    }
+    write_gaze(place, gaze, facts)
+    if report:
+        _page(folder, place, progress)
+    return gaze
+
+
+def read_targets(path: Path) -> pl.DataFrame:
+    """A table of targets, separated by commas, semicolons or tabs.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    try:
+        head = path.read_text(encoding="utf-8-sig").split("\n", 1)[0]
+        separator = max("\t;,", key=head.count)
+        table = pl.read_csv(path, separator=separator, infer_schema_length=None, encoding="utf8")
+    except FileNotFoundError:
+        raise InputError(f"There is no table of targets {path}.") from None
+    except (OSError, UnicodeDecodeError, pl.exceptions.PolarsError) as error:
+        raise InputError(f"The targets {path} cannot be read ({str(error).splitlines()[0]}).") from None
+    return table.rename({name: name.strip() for name in table.columns})
+
+
+def write_gaze(folder: Path, gaze: Gaze, facts: dict[str, Any]) -> None:
+    """Write the three files.
+
+    Raises:
+        OutputError: the folder cannot be written.
+    """
+    text = {
+        FILES[0]: gaze.table.write_csv(None, null_value="", float_precision=4),
+        FILES[1]: gaze.events.write_csv(None, null_value="", float_precision=4),
+        FILES[2]: json.dumps({**facts, **gaze.record()}, indent=2, ensure_ascii=False, default=str) + "\n",
+    }
+    for name, content in text.items():
+        write_bytes(folder / name, content.encode("utf-8"))
+
+
+def _elsewhere(calibration: Calibration) -> Calibration:
+    """Its targets were shown in another recording: their times mean nothing here."""
+    timeless = calibration.checked.with_columns(start_ns=pl.lit(None, dtype=pl.Int64))
+    return replace(calibration, checked=timeless)
+
+
+def _same_picture(calibrated: dict[str, Any], here: dict[str, Any], path: Path) -> None:
+    """A calibration is about positions in a picture: of another size it means nothing."""
+    there, size = calibrated.get("size_hw"), here["input"]["size_hw"]
+    if there is not None and list(there) != list(size):
+        raise InputError(
+            f"{path} was made on pictures of {there[1]} x {there[0]} px, this run has {size[1]} x {size[0]} "
+            f"px: "
+            "it does not fit."
+        )
+
+
+def _page(folder: Path, place: Path, progress: Progress | None) -> None:
+    record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    tables = read_tables(folder, rules_of(record), zoom=zoom_of_record(record))
+    tables = replace(tables, **page_of(place, folder / "signals.csv"))
+    source = reopen(None, record)
+    masklets = Masklets.from_folder(folder / "masklets") if (folder / "masklets").is_dir() else None
+    try:
+        write_report(place / "report.html", tables, record, source, masklets, progress=progress)
+    finally:
+        if source is not None:
+            source.close()

@@ -1,0 +1,88 @@
+"""Reflections followed on rendered eyes and on drawn spots, with the pupil as guide."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from ocusam.core.geometry import Ellipse
+from ocusam.eye.glints import GlintFollower, follow_reflections
+from ocusam.eye.signals import LOST, Measurement, SignalTable
+
+SIZE = (160, 200)
+OFFSETS = {"cr0": (-12.0, -8.0), "cr1": (10.0, -8.0)}
+
+
+def _eye(pupil: tuple[float, float], lit: dict[str, tuple[float, float]], seed: int) -> NDArray[np.uint8]:
+    """A dark pupil on grey, with small bright spots and noise."""
+    rows, cols = np.mgrid[: SIZE[0], : SIZE[1]]
+    light = np.full(SIZE, 90.0)
+    light[np.hypot(cols - pupil[0], rows - pupil[1]) < 25] = 30.0
+    for x, y in lit.values():
+        light += 180.0 * np.exp(-((cols - x) ** 2 + (rows - y) ** 2) / (2 * 1.5**2))
+    noise = np.random.default_rng(seed).normal(0.0, 3.0, SIZE)
+    return np.asarray(np.clip(light + noise, 0, 255), np.uint8)
+
+
+def _course(n: int) -> list[tuple[tuple[float, float], dict[str, tuple[float, float]]]]:
+    """Pupil and reflections of n frames: one saccade of 40 px; reflections go half as far."""
+    out = []
+    for i in range(n):
+        moved = 40.0 * min(max((i - 10) / 4.0, 0.0), 1.0)
+        lit = {k: (90.0 + dx + 0.5 * moved, 80.0 + dy) for k, (dx, dy) in OFFSETS.items()}
+        if 12 <= i < 20:
+            del lit["cr1"]  # a lamp goes out during the saccade
+        out.append(((90.0 + moved, 80.0), lit))
+    return out
+
+
+def _disc(at: tuple[float, float], diameter: float) -> Ellipse:
+    return Ellipse(at, (diameter, diameter))
+
+
+def test_reflections_keep_their_names_over_a_saccade_and_a_lamp_that_goes_out() -> None:
+    follower = GlintFollower()
+    for i, (at, lit) in enumerate(_course(30)):
+        picture, pupil = _eye(at, lit, i), _disc(at, 50.0)
+        if i == 0:
+            clicks = {k: _disc((x + 1.5, y - 1.0), 5.0) for k, (x, y) in lit.items()}
+            assert set(follower.begin(picture, clicks, pupil)) == set(lit)
+            continue
+        found = follower.step(picture, pupil)
+        assert set(found) == set(lit), i
+        assert all(math.dist(found[k].ellipse.center, lit[k]) < 0.6 for k in lit), i
+    assert 0.45 < follower.share < 0.55
+
+
+def test_nothing_is_seen_in_the_dark_and_nothing_is_followed_without_light() -> None:
+    follower = GlintFollower()
+    at, lit = _course(1)[0]
+    assert follower.begin(_eye(at, {}, 0), {"cr0": _disc(lit["cr0"], 5.0)}, _disc(at, 50.0)) == {}
+    follower.begin(_eye(at, lit, 0), {"cr0": _disc(lit["cr0"], 5.0)}, _disc(at, 50.0))
+    assert follower.step(np.zeros(SIZE, np.uint8), None) == {}
+    assert set(follower.step(_eye(at, lit, 1), _disc(at, 50.0))) == {"cr0"}
+
+
+def test_a_table_with_poor_rows_is_measured_anew() -> None:
+    table, pictures = SignalTable(), []
+    for i, (at, lit) in enumerate(_course(30)):
+        pictures.append((i, _eye(at, lit, i)))
+        table.add(i, i * 1000, 0, "pupil", Measurement(_disc((at[0] + 300, at[1]), 50.0), 1900.0, 0.9, 3.0))
+        for name in OFFSETS:
+            # After the clicked frame the masks are of no use: missing, or on the other reflection.
+            where = lit[name] if i == 0 else (5.0, 5.0)
+            here = i % 2 == 0
+            shape = _disc((where[0] + 300, where[1]), 5.0) if here else None
+            table.add(i, i * 1000, 0, name, Measurement(shape, 20.0 if here else 0.0, 0.4, 1.0))
+    before = table.table()
+    out = follow_reflections(before, pictures, {"cr0": 0, "cr1": 0}, origin=(300, 0))
+    assert out.schema == before.schema and out["frame_idx"].equals(before["frame_idx"])
+    one = out.filter(pl.col("object") == "cr1")
+    assert one.filter(pl.col("frame_idx").is_between(12, 19))["state"].to_list() == [LOST] * 8
+    last = one.row(29, named=True)
+    assert math.dist((last["center_x_px"], last["center_y_px"]), (300 + 120.0, 72.0)) < 0.3
+    assert last["edge"] == "picture" and last["center_sd_px"] < 0.1
+    assert out.filter(pl.col("object") == "pupil").equals(before.filter(pl.col("object") == "pupil"))

@@ -1,0 +1,133 @@
+"""From a finished run and targets to gaze, on the command line and from Python."""
+
+import json
+from pathlib import Path
+
+import polars as pl
+import pytest
+from typer.testing import CliRunner
+
+from gazing_eye import HOLD_S, NINE, TARGETS, recording, write_run
+from ocusam.cli.main import app
+from ocusam.core.errors import InputError
+from ocusam.workflows.eye import EyeRecording
+from ocusam.workflows.gaze import run_gaze
+from ocusam.workflows.results.report import remake
+
+# Nine targets, and three of them again at the end, to check by.
+SHOWN = pl.concat([
+    TARGETS.with_columns(use=pl.lit("calibration")),
+    pl.DataFrame({"t": [HOLD_S * i for i in (9, 10, 11)], "x": [-12.0, 0.0, 12.0], "y": [-8.0, 0.0, 8.0]})
+    .with_columns(use=pl.lit("validation")),
+])  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("gaze")
+    SHOWN.write_csv(folder / "targets.csv", separator="\t")
+    return write_run(folder / "run", recording([*NINE, NINE[0], NINE[4], NINE[8]]))
+
+
+def call(*arguments: object) -> tuple[int, str, str]:
+    result = CliRunner().invoke(app, ["gaze", *(str(a) for a in arguments)])
+    return result.exit_code, result.stdout, result.stderr
+
+
+def test_gaze_on_the_command_line(run: Path) -> None:
+    code, out, err = call(run, "--targets", run.parent / "targets.csv", "--screen", "1920x1080,531x299,600")
+    assert code == 0, err
+    assert "view 0: pupil_cr (cr0), quadratic: accuracy 0." in out and "for validation" in out
+    gaze = pl.read_csv(run / "gaze.csv")
+    assert gaze.columns == [
+        "frame_idx", "timestamp_ns", "view", "gaze_x_deg", "gaze_y_deg", "outside_targets", "outside_sizes",
+        "screen_x_px", "screen_y_px",
+    ]  # fmt: skip
+    held = gaze.filter(pl.col("frame_idx").is_between(4 * 120 + 60, 4 * 120 + 119)).drop_nulls()
+    assert held["gaze_x_deg"].median() == pytest.approx(0, abs=0.4)
+    assert held["screen_x_px"].median() == pytest.approx(959.5, abs=16)
+    events = pl.read_csv(run / "gaze_events.csv")
+    saccades = events.filter(pl.col("event") == "saccade")
+    assert 9 <= len(saccades) <= 14 and saccades["amplitude_deg"].max() == pytest.approx(28.8, abs=1.5)
+    record = json.loads((run / "calibration.json").read_text())
+    summary = record["summary"][0]
+    assert summary["validation_targets"] == 3 and summary["validation_accuracy_deg"] < 0.5
+    assert summary["accuracy_deg"] < 0.5 and record["screen"]["distance_mm"] == 600
+    page = (run / "report.html").read_text()
+    for words in (
+        '"id":"targets"',
+        "gaze x",
+        "deg/s",
+        "mean error",
+        "validation targets",
+        "accuracy (leave-one-out)",
+    ):
+        assert words in page, words
+
+
+def test_a_page_made_again_shows_gaze_only_while_it_fits(run: Path) -> None:
+    run_gaze(run, SHOWN, report=False)
+    assert '"id":"targets"' in remake(run).read_text()
+    before = (run / "signals.csv").read_text()
+    pl.read_csv(run / "signals.csv").write_csv(
+        run / "signals.csv", float_precision=2
+    )  # as a correction would
+    assert '"id":"targets"' not in remake(run).read_text()
+    (run / "signals.csv").write_text(before)
+
+
+def test_an_earlier_calibration_goes_on(run: Path, tmp_path: Path) -> None:
+    found = run_gaze(run, SHOWN, out=tmp_path / "made", report=False)
+    other = write_run(tmp_path / "task", recording([NINE[4], NINE[8], NINE[4]], seed=3))
+    path = tmp_path / "made" / "calibration.json"
+    gaze = run_gaze(other, calibration=path, report=False)
+    assert gaze.calibrations[0].accuracy == found.calibrations[0].accuracy
+    late = gaze.table.filter(pl.col("frame_idx").is_between(180, 239)).drop_nulls()
+    assert late["gaze_x_deg"].median() == pytest.approx(12, abs=0.5)
+    again = pl.DataFrame({"t": [1.2], "duration": [1.2], "x": [12.0], "y": [8.0]})
+    checked = run_gaze(other, again, calibration=path)
+    assert '"id":"targets"' in (other / "report.html").read_text()
+    assert checked.targets.filter(use="validation")["accuracy_deg"].to_list()[0] < 0.6
+    record = json.loads((other / "run.json").read_text())
+    record["input"]["size_hw"] = [240, 320]
+    (other / "run.json").write_text(json.dumps(record))
+    with pytest.raises(InputError, match="does not fit"):
+        run_gaze(other, calibration=path)
+
+
+def test_from_python(run: Path) -> None:
+    recording_ = EyeRecording.load(run)
+    gaze = recording_.calibrate(SHOWN)
+    assert gaze.calibrations[0].accuracy < 0.5 and len(gaze.targets) == 12
+    moved = gaze.to_pymovements()
+    assert moved.samples["position"].to_list()[70] == pytest.approx([-12, -8], abs=1.0)
+    assert moved.experiment.sampling_rate == 100 and len(moved.events.frame) == len(gaze.events)
+    assert recording_.fixations["data_loss"].max() == 0
+    assert {"amplitude_px", "peak_velocity_px_s"} <= set(recording_.saccades.columns)
+    with pytest.raises(InputError, match="View 3"):
+        gaze.to_pymovements(3)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "Give a table of targets"),
+        (["--targets", "none.csv"], "no table of targets"),
+        (["--calibration", "none.json"], "no calibration"),
+        (["--screen", "1920x1080"], "as 1920x1080,531x299,600"),
+        (["--targets", "few.csv"], "at least 4 targets"),
+        (["--targets", "late.csv"], "outside the recording"),
+        (["--targets", "good.csv", "--reflection", "cr7"], "there are: cr0"),
+        (["--calibration", "few.csv"], "cannot be read as a calibration.json"),
+    ],
+)
+def test_command_lines_that_are_refused(
+    run: Path, tmp_path: Path, arguments: list[str], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    SHOWN.write_csv("good.csv")
+    SHOWN.head(3).write_csv("few.csv")
+    SHOWN.with_columns(pl.col("t") + 1e6).write_csv("late.csv")
+    code, _, err = call(run, *arguments, "--out", "out")
+    assert code == 2 and message in err and "Traceback" not in err, err
+    assert not Path("out").exists()
