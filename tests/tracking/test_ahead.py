@@ -43,6 +43,11 @@ def begin(make_predictor, source):
     return predictor, state
 
 
+def begin_and_track(make_predictor, clip):
+    predictor, state = begin(make_predictor, Watched(clip))
+    return predictor.propagate(state)
+
+
 def workers() -> list[str]:
     return [t.name for t in threading.enumerate() if t.name.startswith("ocusam-")]
 
@@ -105,6 +110,14 @@ def test_two_videos_at_a_time_share_the_cores(cores, make_predictor, clip):
     ]
     assert [[o.frame_idx for o in pair] for pair in zip(*streams, strict=True)] == [[t, t] for t in range(12)]
     assert not workers() and torch.get_num_threads() == 2
+
+
+def test_one_core_today_leaves_the_threads_to_two_cores_tomorrow(cores, make_predictor, clip):
+    torch.set_num_threads(1)
+    list(begin_and_track(make_predictor, clip))
+    torch.set_num_threads(2)
+    names = {name.split("_")[0] for _ in begin_and_track(make_predictor, clip) for name in workers()}
+    assert "ocusam-encode" in names and torch.get_num_threads() == 2
 
 
 def test_an_iterable_is_not_read_before_it_is_asked_for(cores, make_predictor, clip):

@@ -45,20 +45,21 @@ class _Encoders:
         self.pool: ThreadPoolExecutor | None = None
 
     def acquire(self) -> int:
-        """Join; returns how many pictures are encoded at a time (0: none, there is one core only)."""
+        """Join; returns how many pictures are encoded at a time (0: not joined, one core only)."""
         with self._lock:
             if not self._users:
                 self._cores = torch.get_num_threads()
             count = min(self._cores // 2, _MOST_ENCODERS)
-            if count and not self._users:
+            if not count:
+                return 0
+            if not self._users:
                 self.pool = ThreadPoolExecutor(count, "ocusam-encode", torch.set_num_threads, (1,))
             self._users += 1
-            if count:
-                torch.set_num_threads(self._cores - count)
+            torch.set_num_threads(self._cores - count)
             return count
 
     def release(self) -> None:
-        """Leave."""
+        """Leave; for those who joined."""
         with self._lock:
             self._users -= 1
             if not self._users and self.pool is not None:
