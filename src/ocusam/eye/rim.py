@@ -33,7 +33,7 @@ from numpy.typing import NDArray
 from ocusam.core.errors import InputError
 from ocusam.core.geometry import Ellipse
 from ocusam.eye.direct_fit import MIN_POINTS, distances, fit_many, median
-from ocusam.eye.rim_polish import NORMALS, Smoothed, normals_of, polish
+from ocusam.eye.rim_polish import NORMALS, Polished, Smoothed, normals_of, polish
 from ocusam.eye.rounded import circles, flatness_cost, refit
 
 FloatArray = NDArray[np.float64]
@@ -57,26 +57,13 @@ _USUAL = 30.0  # percentile of the steps
 
 
 @dataclass(frozen=True, eq=False)
-class RimFit:
+class RimFit(Polished):
     """An ellipse fitted to the picture's edge.
 
     Attributes:
-        ellipse: px of the picture.
-        places: (N, 2) the edge places that agree with it, px.
-        share: share of the normals with such a place, 0..1.
-        rms_px: root mean square distance of these places from the ellipse.
-        center_sd_px, major_sd_px, minor_sd_px, angle_sd_deg: standard deviations by noise (`rim_polish`).
         contrast: grey levels from the inner to the outer side (positive: dark inside).
     """
 
-    ellipse: Ellipse
-    places: FloatArray
-    share: float
-    rms_px: float
-    center_sd_px: float
-    major_sd_px: float
-    minor_sd_px: float
-    angle_sd_deg: float
     contrast: float
 
 
@@ -192,17 +179,7 @@ class _Surroundings:
             _POLISH_CHANGE[0] < change < _POLISH_CHANGE[1]
         ):
             return None  # that was no small correction
-        return RimFit(
-            found.ellipse,
-            found.places,
-            found.share,
-            found.rms_px,
-            found.center_sd_px,
-            found.major_sd_px,
-            found.minor_sd_px,
-            found.angle_sd_deg,
-            contrast,
-        )
+        return RimFit(**vars(found), contrast=contrast)
 
 
 def _soft(flags: BoolArray, angle: float, *, grow: bool = True) -> FloatArray:
