@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from ocusam.model.build import make_network
-from ocusam.model.sam2 import PointPrompt
+from ocusam.model.values import PointPrompt
 from transformers_peer import image_peer
 
 pytest.importorskip("transformers")

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from ocusam.model.sam2 import SAM2, PointPrompt
+from ocusam.model.sam2 import SAM2
+from ocusam.model.values import PointPrompt
 
 
 def click(batch: int = 1, x: float = 20.0) -> PointPrompt:

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from ocusam.model.build import make_network
-from ocusam.model.sam2 import SAM2, ImageFeatures, MemorySelection, PointPrompt, suppress_overlaps
+from ocusam.model.sam2 import SAM2
+from ocusam.model.values import ImageFeatures, MemorySelection, PointPrompt, suppress_overlaps
 
 
 @pytest.fixture

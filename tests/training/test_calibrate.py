@@ -8,7 +8,7 @@ import torch
 
 from ocusam.core.errors import ModelError
 from ocusam.model.build import make_network
-from ocusam.model.sam2 import PointPrompt
+from ocusam.model.values import PointPrompt
 from ocusam.training.calibrate import (
     Affine,
     calibrated,

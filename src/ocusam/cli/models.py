@@ -1,12 +1,13 @@
-"""`ocusam models`: known networks and the weights that are here; `fetch NAME`, `verify`."""
+"""`ocusam models`: known networks and the weights that are here; `fetch NAME`, `verify`, `export NAME`."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from ocusam.cli import console
+from ocusam.cli import console, options
 
 EXAMPLE = "Example: ocusam models fetch sam2.1_hiera_tiny"
 
@@ -16,7 +17,8 @@ app = typer.Typer(invoke_without_command=True, epilog=EXAMPLE)
 @app.callback()
 @console.reports_errors
 def models(context: typer.Context) -> None:
-    """Known networks, and which weights are here; fetch and verify published ones.
+    """Known networks, and which weights are here; fetch and verify published ones; write
+    networks for other programs (export).
 
     Weights are kept in the folder that OCUSAM_WEIGHTS names, else in the cache of huggingface_hub.
     """
@@ -35,6 +37,38 @@ def fetch(
     found = fetch_model(name)
     state = "verified" if found.verified else "not verified: the hub announces no SHA-256"
     console.out().print(f"{found.name}: {found.path} ({'packaged' if found.where == 'packaged' else state})")
+
+
+@app.command("export", epilog="Example: ocusam models export nano -o nano_onnx --format onnx")
+@console.reports_errors
+def export(
+    name: Annotated[
+        str, typer.Argument(help="Name of a network, or its YAML file or folder.", show_default=False)
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Folder to write; must not hold anything.", show_default=False)
+    ],
+    form: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            "-f",
+            metavar="onnx|openvino",
+            help="onnx needs `pip install 'ocusam[onnx]'`, openvino `pip install 'ocusam[openvino]'`.",
+        ),
+    ] = "onnx",
+    weights: options.Weights = None,
+    size: options.Size = "fine",
+) -> None:
+    """Write the parts of a network for other programs, in float32: image encoder, memory attention, prompt
+    encoder (points, boxes, masks), mask decoder, memory encoder; and network.json: how they are used."""
+    from ocusam.workflows.export_network import export_network
+
+    screen = console.out()
+    files = export_network(
+        name, out, form, weights=weights, size=size, progress=lambda part: screen.print(f"{part} ...")
+    )
+    screen.print(f"written {len(files)} files to {out}", markup=False)
 
 
 @app.command("verify", epilog="Example: ocusam models verify")

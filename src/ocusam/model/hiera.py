@@ -30,9 +30,9 @@ def _into_windows(x_bhwc: Tensor, window: int, padding_c: Tensor) -> Tensor:
     b, h, w, c = x_bhwc.shape
     rows, columns = -(-h // window), -(-w // window)
     if (rows * window, columns * window) != (h, w):
-        padded = padding_c.to(x_bhwc.dtype).repeat(b, rows * window, columns * window, 1)
-        padded[:, :h, :w] = x_bhwc
-        x_bhwc = padded
+        padding = padding_c.to(x_bhwc.dtype)
+        x_bhwc = torch.cat((x_bhwc, padding.expand(b, h, columns * window - w, c)), dim=2)
+        x_bhwc = torch.cat((x_bhwc, padding.expand(b, rows * window - h, columns * window, c)), dim=1)
     x = x_bhwc.view(b, rows, window, columns, window, c)
     return x.transpose(2, 3).reshape(-1, window, window, c)
 

@@ -21,6 +21,13 @@ _MANY_SCORES = 2**16
 _SCORES_AT_ONCE = 2**24
 
 
+def _exporting() -> bool:
+    """Whether a graph for other programs is being made: it must hold for all sizes, so none is looked at."""
+    if torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
+        return True
+    return torch.compiler.is_compiling() and not torch.compiler.is_dynamo_compiling()
+
+
 def _plainly(q_bhnd: Tensor, k_bhmd: Tensor, v_bhme: Tensor) -> bool:
     """Whether two plain matrix products beat the fused kernel; see `attend`."""
     if q_bhnd.device.type != "cpu":
@@ -45,6 +52,11 @@ def attend(q_bhnd: Tensor, k_bhmd: Tensor, v_bhme: Tensor) -> Tensor:
     bfloat16: everywhere but in the smallest attentions, since the fused kernel needs AMX to be fast, and its
     backward pass takes two to four times as long in any case (PyTorch 2.13, AVX512-BF16).
     """
+    if _exporting():
+        # Heads and batch as one dimension: OpenVINO 2026.4 takes heads for tokens where there are as many.
+        q, k, v = (x.flatten(0, 1) for x in (q_bhnd * q_bhnd.shape[3] ** -0.5, k_bhmd, v_bhme))
+        seen: Tensor = ((q @ k.transpose(1, 2)).softmax(dim=-1) @ v).unflatten(0, (-1, q_bhnd.shape[1]))
+        return seen
     if _plainly(q_bhnd, k_bhmd, v_bhme):
         batch, heads, _, d = q_bhnd.shape
         k_bhdm = k_bhmd.transpose(-1, -2)
@@ -95,7 +107,7 @@ class PointwiseConv2d(nn.Conv2d):
         """Apply `first` and then this one, as one product."""
         own = self.weight.flatten(1)
         assert first.bias is not None and self.bias is not None
-        weight, bias = own @ first.weight.flatten(1), torch.addmv(self.bias, own, first.bias)
+        weight, bias = own @ first.weight.flatten(1), own @ first.bias + self.bias
         return F.linear(x_bchw.permute(0, 2, 3, 1), weight, bias).permute(0, 3, 1, 2)
 
 

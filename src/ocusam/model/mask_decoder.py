@@ -95,7 +95,11 @@ class MaskDecoder(nn.Module):
             high_res: features at strides 4 and 8, already reduced by `conv_s0` and `conv_s1`.
             multimask_output: return the three masks of an ambiguous prompt instead of one.
         """
-        decoded = self._decode_all(image_bchw, positions_1chw, sparse_bnc, dense_bchw, high_res)
+        decoded = self.decode_all(image_bchw, positions_1chw, sparse_bnc, dense_bchw, high_res)
+        return self.choose(decoded, multimask_output=multimask_output)
+
+    def choose(self, decoded: DecodedMasks, *, multimask_output: bool) -> DecodedMasks:
+        """Of all masks take the three of an ambiguous prompt, or the one that stands for itself."""
         first_token = decoded.tokens_bnc[:, :1]
         if multimask_output:
             tokens = decoded.tokens_bnc[:, 1:] if self.config.use_multimask_token_for_obj_ptr else first_token
@@ -109,7 +113,7 @@ class MaskDecoder(nn.Module):
         # The pointer keeps token 0 even where an unstable mask 0 was replaced: that is how it was trained.
         return DecodedMasks(logits, iou, first_token, decoded.object_score_b1)
 
-    def _decode_all(
+    def decode_all(
         self,
         image_bchw: Tensor,
         positions_1chw: Tensor,
@@ -117,6 +121,7 @@ class MaskDecoder(nn.Module):
         dense_bchw: Tensor,
         high_res: tuple[Tensor, Tensor],
     ) -> DecodedMasks:
+        """Decode B objects into all masks, the single one first; arguments as for `forward`."""
         batch, _, height, width = image_bchw.shape
         own = [self.iou_token.weight, self.mask_tokens.weight]
         if self.config.pred_obj_scores:

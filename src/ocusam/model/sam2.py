@@ -11,8 +11,6 @@ quarter of it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -27,101 +25,15 @@ from ocusam.model.memory_encoder import MemoryEncoder
 from ocusam.model.number_types import in_own_type
 from ocusam.model.position_encoding import sine_of_time, sine_position_map
 from ocusam.model.prompt_encoder import PromptEncoder
-
-NO_OBJECT_LOGIT = -1024.0
-"""Mask logit of every pixel of an object that is not in the frame."""
-
-
-@dataclass(frozen=True)
-class ImageFeatures:
-    """What the image encoder keeps of a picture; shared by all objects on it.
-
-    Attributes:
-        embedding_bchw: stride-16 features, not yet conditioned on any memory.
-        high_res: features at strides 4 (B, C/8, 4h, 4w) and 8 (B, C/4, 2h, 2w), as the decoder adds them.
-    """
-
-    embedding_bchw: Tensor
-    high_res: tuple[Tensor, Tensor]
-
-    def expand(self, num_objects: int) -> ImageFeatures:
-        """Repeat a batch of one for several objects, without copying."""
-        s0, s1 = self.high_res
-        return ImageFeatures(
-            self.embedding_bchw.expand(num_objects, -1, -1, -1),
-            (s0.expand(num_objects, -1, -1, -1), s1.expand(num_objects, -1, -1, -1)),
-        )
-
-    def select(self, rows: int | slice | Tensor) -> ImageFeatures:
-        """Take rows of the batch; an integer keeps the batch dimension."""
-        if isinstance(rows, int):
-            rows = slice(rows, rows + 1)
-        return ImageFeatures(self.embedding_bchw[rows], (self.high_res[0][rows], self.high_res[1][rows]))
-
-
-def _shared(rows_bchw: Tensor) -> Tensor:
-    """The one row behind a batch that `ImageFeatures.expand` made; any other batch as it is."""
-    return rows_bchw[:1] if rows_bchw.stride(0) == 0 else rows_bchw
-
-
-@dataclass(frozen=True)
-class PointPrompt:
-    """Clicks and box corners on B objects, N each.
-
-    Attributes:
-        coords_bn2: x, y in pixels of the square network input.
-        labels_bn: -1 padding, 0 negative, 1 positive, 2 first and 3 second corner of a box.
-    """
-
-    coords_bn2: Tensor
-    labels_bn: Tensor
-
-
-@dataclass(frozen=True)
-class MemorySelection:
-    """The memories that a frame attends to, in the order of attention.
-
-    Attributes:
-        maps: pairs of a (B, d, h, w) memory and its row of `maskmem_tpos_enc` (num_maskmem - 1 for prompted
-            frames, r - 1 for the frame r steps ago).
-        pointers: pairs of a (B, c) object pointer and its time, in units of the longest span.
-    """
-
-    maps: list[tuple[Tensor, int]] = field(default_factory=list)
-    pointers: list[tuple[Tensor, float]] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class StepOutput:
-    """The network's answer for one frame of B objects.
-
-    Attributes:
-        low_res_logits_b1hw: chosen mask, float32; -1024 everywhere where the object is judged absent.
-        iou_b: predicted IoU of the chosen mask.
-        object_score_b1: logit of the object's presence; above 0 is present.
-        pointer_bc: object pointer for the memory bank.
-        candidates: all masks between which the choice was made, absent objects included.
-        high_res_logits_b1hw: the chosen mask at input size.
-    """
-
-    low_res_logits_b1hw: Tensor
-    high_res_logits_b1hw: Tensor
-    iou_b: Tensor
-    object_score_b1: Tensor
-    pointer_bc: Tensor
-    candidates: DecodedMasks | None
-
-
-def suppress_overlaps(logits_b1hw: Tensor) -> Tensor:
-    """Give each pixel to the object with the highest logit; the others' logits become at most -10.
-
-    Ties go to the first object. One object is returned unchanged.
-    """
-    if logits_b1hw.shape[0] == 1:
-        return logits_b1hw
-    winner_1hw = logits_b1hw.argmax(dim=0, keepdim=True)
-    rows = torch.arange(logits_b1hw.shape[0], device=logits_b1hw.device)[:, None, None, None]
-    return torch.where(winner_1hw == rows, logits_b1hw, logits_b1hw.clamp(max=-10.0))
+from ocusam.model.values import (
+    NO_OBJECT_LOGIT,
+    ImageFeatures,
+    MemorySelection,
+    PointPrompt,
+    StepOutput,
+    shared_row,
+    suppress_overlaps,
+)
 
 
 class SAM2(nn.Module):
@@ -215,16 +127,8 @@ class SAM2(nn.Module):
                 mask_logits_b1hw = F.interpolate(
                     mask_logits_b1hw.float(), size=size, mode="bilinear", align_corners=False, antialias=True
                 )
-        coords, labels = (points.coords_bn2, points.labels_bn) if points is not None else (None, None)
-        sparse, dense = self.sam_prompt_encoder(coords, labels, mask_logits_b1hw, embedding_bchw.shape[0])
-        decoded: DecodedMasks = self.sam_mask_decoder(
-            embedding_bchw,
-            self.sam_prompt_encoder.dense_positions(),
-            sparse,
-            dense,
-            high_res,
-            multimask_output=multimask_output,
-        )
+        decoded = self._all_masks(embedding_bchw, high_res, points, mask_logits_b1hw)
+        decoded = self.sam_mask_decoder.choose(decoded, multimask_output=multimask_output)
         # Everything behind the network is resized and compared: in bfloat16 that would lose edges.
         return DecodedMasks(
             decoded.logits_bmhw.float(),
@@ -232,6 +136,24 @@ class SAM2(nn.Module):
             decoded.tokens_bnc,
             decoded.object_score_b1.float(),
         )
+
+    def _all_masks(
+        self,
+        embedding_bchw: Tensor,
+        high_res: tuple[Tensor, Tensor],
+        points: PointPrompt | None,
+        mask_logits_b1hw: Tensor | None,
+    ) -> DecodedMasks:
+        sparse, dense = self._encode_prompts(points, mask_logits_b1hw, embedding_bchw.shape[0])
+        positions = self.sam_prompt_encoder.dense_positions()
+        return self.sam_mask_decoder.decode_all(embedding_bchw, positions, sparse, dense, high_res)
+
+    def _encode_prompts(
+        self, points: PointPrompt | None, mask_logits_b1hw: Tensor | None, batch: int
+    ) -> tuple[Tensor, Tensor]:
+        coords, labels = (points.coords_bn2, points.labels_bn) if points is not None else (None, None)
+        encoded: tuple[Tensor, Tensor] = self.sam_prompt_encoder(coords, labels, mask_logits_b1hw, batch)
+        return encoded
 
     # ---- one frame of a video --------------------------------------------------------------------------
 
@@ -296,13 +218,13 @@ class SAM2(nn.Module):
             present_b1 = candidates.object_score_b1 > 0
             low_res = torch.where(present_b1[..., None, None], low_res, low_res.new_full((), NO_OBJECT_LOGIT))
             share = candidates.object_score_b1.sigmoid() if self.config.soft_no_obj_ptr else present_b1
-            pointer = self._blend_no_object(pointer, share.to(pointer.dtype))
+            pointer = self.blend_no_object(pointer, share.to(pointer.dtype))
         size = (self.config.image_size, self.config.image_size)
         high = F.interpolate(low_res, size=size, mode="bilinear", align_corners=False)
         iou_b = candidates.iou_bm[rows, best_b]
         return StepOutput(low_res, high, iou_b, candidates.object_score_b1, pointer, candidates)
 
-    def _blend_no_object(self, pointer_bc: Tensor, share_b1: Tensor) -> Tensor:
+    def blend_no_object(self, pointer_bc: Tensor, share_b1: Tensor) -> Tensor:
         """Replace the pointer of absent objects (share 0) by the learned pointer of nothing."""
         if self.config.fixed_no_obj_ptr:
             pointer_bc = share_b1 * pointer_bc
@@ -324,7 +246,7 @@ class SAM2(nn.Module):
             pointer = self.no_obj_ptr.new_zeros(mask.shape[0], self.config.hidden_dim)
         if self.config.pred_obj_scores:
             # A second blend, after the one inside the heads, because the published system does both.
-            pointer = self._blend_no_object(pointer, present_b1.to(pointer.dtype))
+            pointer = self.blend_no_object(pointer, present_b1.to(pointer.dtype))
         return StepOutput(low, high, iou_b, present_b1.float() * 20.0 - 10.0, pointer, None)
 
     # ---- memory ----------------------------------------------------------------------------------------
@@ -353,7 +275,7 @@ class SAM2(nn.Module):
         else:
             tokens, positions, num_pointer_tokens = self._memory_tokens(memory)
         out: Tensor = self.memory_attention(
-            _shared(embedding),
+            shared_row(embedding),
             self._sine_map(config.hidden_dim, embedding),
             tokens,
             positions,
@@ -417,8 +339,16 @@ class SAM2(nn.Module):
             mask = (logits > 0).float()
         else:
             mask = logits.sigmoid()
-        mask = mask * config.sigmoid_scale_for_mem_enc + config.sigmoid_bias_for_mem_enc
-        memory: Tensor = self.memory_encoder(_shared(features.embedding_bchw), mask.to(self.dtype))
+        return self.memory_of(shared_row(features.embedding_bchw), mask, object_score_b1)
+
+    def memory_of(self, embedding_bchw: Tensor, mask_b1hw: Tensor, object_score_b1: Tensor) -> Tensor:
+        """The part of `encode_memory` behind the choice of the mask, which is 0 to 1 here.
+
+        One row of features may stand for all objects.
+        """
+        config = self.config
+        mask = mask_b1hw * config.sigmoid_scale_for_mem_enc + config.sigmoid_bias_for_mem_enc
+        memory: Tensor = self.memory_encoder(embedding_bchw, mask.to(self.dtype))
         if config.no_obj_embed_spatial:
             absent_b1 = (object_score_b1 <= 0).to(memory.dtype)
             memory = memory + (absent_b1 * self.no_obj_embed_spatial)[..., None, None]

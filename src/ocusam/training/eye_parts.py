@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ocusam.model.config import Sam2Config
-from ocusam.model.sam2 import ImageFeatures
+from ocusam.model.values import ImageFeatures
 
 PARTS = ("pupil", "iris", "sclera", "cr")
 

@@ -23,7 +23,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ocusam.model.sam2 import SAM2, ImageFeatures, MemorySelection, PointPrompt, StepOutput
+from ocusam.model.sam2 import SAM2
+from ocusam.model.values import ImageFeatures, MemorySelection, PointPrompt, StepOutput
 from ocusam.training.clicks import PADDING, correction_click
 from ocusam.training.clips import Batch
 from ocusam.training.eye_parts import EyeParts, parts_loss

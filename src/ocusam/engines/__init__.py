@@ -1,0 +1,1 @@
+"""Other programs to run the network with: its parts, exported and compiled."""
