@@ -77,7 +77,8 @@ def main() -> None:
             raters["RA"].append(ra[:both])
             for method in METHODS:
                 try:
-                    raters[method].append(detected(samples, method))
+                    found = detected(samples, method)
+                    raters[method].append(found)
                 except OcusamError as error:
                     if len(raters["MN"]) == 1:
                         print(f"{method}: {error}")

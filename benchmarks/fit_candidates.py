@@ -1,4 +1,4 @@
-"""Fit the weights by which `ocusam.eye.candidate_features` tells pupils from other round things.
+"""Fit the weights by which `ocusam.eye.candidates.features` tells pupils from other round things.
 
     python benchmarks/fit_candidates.py [--pictures 260] [--rows FILE.npz]
     python benchmarks/fit_candidates.py --judge 40 [--rows FILE.npz]
@@ -6,7 +6,7 @@
 Renders one picture each of eyes with seeds 2,000,000 and up (the benchmark of the finder uses 1,000,000 and
 up), takes the figures of all ellipses that are proposed on it, calls those right that overlap the true pupil
 by .55 and those wrong that overlap it by less than .3, and prints the weights of a logistic regression with a
-small ridge. The printed lines go into `candidate_features.py`.
+small ridge. The printed lines go into `candidates/features.py`.
 
 With --judge the second step: clips with seeds 2,500,000 and up are searched as `ocusam eye` does, and the
 probability by the picture and the agreement of the network are weighed, with the company of other frames and
@@ -27,8 +27,8 @@ from numpy.typing import NDArray
 
 from ocusam.core.geometry import Ellipse
 from ocusam.core.masklet import View
-from ocusam.eye.candidate_features import NAMES, describe
 from ocusam.eye.candidates import WORK_SIDE, ellipses_of, prepare
+from ocusam.eye.candidates.features import NAMES, describe
 from ocusam.synthetic.draw import draw_style
 from ocusam.synthetic.eye import iter_eye_frames, render_eye_clip
 from ocusam.workflows.find.judge import judge_of

@@ -3,8 +3,9 @@
     python benchmarks/glints_rendered.py [--clips 20] [--frames 240] [--first-seed 22000000]
 
 Clips in the styles of training that have reflections (lamps that drop out, windows, specks, glasses; several
-lamps). `eye.glints.GlintFollower` gets the true places on the first frame, two px off, and on every frame the
-pupil's true centre with noise (0.5 px), or no pupil where less than 30 % of it is in sight; no mask. A
+lamps). `eye.reflection.follow.GlintFollower` gets the true places on the first frame, two px off, and on
+every frame the pupil's true centre with noise (0.5 px), or no pupil where less than 30 % of it is in sight;
+no mask. A
 reflection counts as visible where at least half of its true area is in sight and its middle is 12 grey levels
 brighter than the ring around it, with no other within one and a half of its diameter.
 
@@ -22,8 +23,8 @@ from dataclasses import replace
 import numpy as np
 
 from ocusam.core.geometry import Ellipse
-from ocusam.eye.glints import GlintFollower, contrast_of
 from ocusam.eye.reflection import Spot
+from ocusam.eye.reflection.follow import GlintFollower, contrast_of
 from ocusam.synthetic.eye import EyeFrame, draw_style, iter_eye_frames
 
 SIZE = (240, 320)

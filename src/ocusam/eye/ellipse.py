@@ -206,10 +206,11 @@ def _scores(distance_kn: FloatArray, usable: BoolArray, tolerance: float, growth
     """Rim points count for the fit; outline outside the ellipse counts against it (nothing can add to a
     pupil), outline inside it (hidden by something) hardly; needless growth counts a little. -> (K,)."""
     relative = distance_kn / tolerance
-    rim = np.clip(1.0 - relative**2, 0.0, None) * usable
-    outside = np.clip(relative - 1.0, 0.0, 1.0)
-    inside = np.clip(-relative - 1.0, 0.0, 1.0) * usable
-    return np.asarray((rim - outside - 0.2 * inside).mean(axis=1) - 0.1 * np.maximum(0.0, growth_k - 1.0))
+    rim = np.maximum(1.0 - relative * relative, 0.0)
+    outside = np.minimum(np.maximum(relative - 1.0, 0.0), 1.0)
+    inside = np.minimum(np.maximum(-relative - 1.0, 0.0), 1.0)
+    scores = ((rim - 0.2 * inside) @ usable - outside.sum(axis=1)) / distance_kn.shape[1]
+    return np.asarray(scores - 0.1 * np.maximum(0.0, growth_k - 1.0))
 
 
 def _refine(start: Ellipse, contour: Contour, usable: BoolArray, tolerance: float) -> tuple[Ellipse, float]:
@@ -218,14 +219,13 @@ def _refine(start: Ellipse, contour: Contour, usable: BoolArray, tolerance: floa
     best, reach = start, tolerance
     floor = max(0.05 * contour.spacing_px, 0.05)
     for _ in range(5):
-        distance = best.distance(contour.points)
-        near = usable & (np.abs(distance) < reach)
-        if np.count_nonzero(near) < MIN_POINTS:
+        distance = np.abs(best.distance(contour.points))
+        near = distance[usable & (distance < reach)]
+        if len(near) < MIN_POINTS:
             break
-        spread = 1.4826 * median(np.abs(distance[near]))
+        spread = 1.4826 * median(near)
         next_reach = min(reach, max(4.0 * spread, floor))
-        relative = distance / next_reach
-        weights = np.where(np.abs(relative) < 1.0, (1.0 - relative**2) ** 2, 0.0) * usable
+        weights = np.maximum(1.0 - (distance / next_reach) ** 2, 0.0) ** 2 * usable
         # Neighbouring points of an outline share their error over about a logit sample.
         step = math.pi * 0.5 * (best.major + best.minor) / len(weights)
         together = max(1.0, 2.0 * contour.spacing_px / max(step, 1e-6))

@@ -40,31 +40,57 @@ def noise_within(raw: F32, ellipse: Ellipse, origin: FloatArray) -> tuple[float,
     part = raw[rows, cols]
     if min(part.shape, default=0) < 5:
         return 0.0, 0.0
-    where = inside.translated(-float(cols.start), -float(rows.start)).mask((part.shape[0], part.shape[1]))
-    middle = float(np.median(part[where])) if where.any() else 0.0
+    where = _mask(inside.translated(-float(cols.start), -float(rows.start)), part.shape[0], part.shape[1])
+    levels = part[where]
     # Reflections: far above the middle, with what they shine on.
-    high = float(np.percentile(part[where], 60)) - middle if where.any() else 0.0
-    glare = (
-        cv2.dilate((part > middle + max(16.0 * high, 4.0)).astype(np.uint8), np.ones((7, 7), np.uint8)) > 0
-    )
-    where &= ~glare
-    part = np.where(glare, np.float32(middle), part)
+    middle, high = _percentiles(levels, 50.0, 60.0) if len(levels) else (0.0, 0.0)
+    bright = part > middle + max(16.0 * (high - middle), 4.0)
+    if bright.any():
+        glare = cv2.dilate(bright.view(np.uint8), np.ones((7, 7), np.uint8)).view(np.bool_)
+        where &= ~glare
+        part = np.where(glare, np.float32(middle), part)
     where[[0, -1]] = False
     where[:, [0, -1]] = False
     if np.count_nonzero(where) < 40:
         return 0.0, 0.0
     even = part - cv2.GaussianBlur(part, (0, 0), 4.0)
-    low, up = np.percentile(even[where], [50, 84])
-    variance = max(float(up - low) ** 2, 1.0 / 12.0)
-    a, b = even[:, :-1] - low, even[:, 1:] - low
+    levels = even[where]
+    low, up = _percentiles(levels, 50.0, 84.0)
+    variance = max((up - low) ** 2, 1.0 / 12.0)
+    even -= np.float32(low)
     both = where[:, :-1] & where[:, 1:]
-    alike = float((a * b)[both].mean()) / max(float((even[where] - low).var()), 1e-9)
+    alike = float((even[:, :-1] * even[:, 1:])[both].mean()) / max(float(levels.var()), 1e-9)
     grain = math.sqrt(-0.25 / math.log(alike)) if 0.1 < alike < 0.9 else 0.0
     line = np.array([1.0, -2.0, 1.0], dtype=np.float32)
     second = np.abs(cv2.sepFilter2D(part, -1, line, line)[where])
-    fine = (1.4826 * float(np.median(second))) ** 2
+    fine = (1.4826 * _percentiles(second, 50.0)[0]) ** 2
     shared = [math.exp(-(lag**2) / (4.0 * grain**2)) if grain > 0 else 0.0 for lag in (1, 2)]
     expected = variance * (6.0 - 8.0 * shared[0] + 2.0 * shared[1]) ** 2
     if fine < 0.3 * expected:
         return max(fine / 36.0, 1.0 / 12.0), 0.0
     return variance * max(1.0, 4.0 * math.pi * grain**2), grain
+
+
+def _mask(ellipse: Ellipse, height: int, width: int) -> NDArray[np.bool_]:
+    """Pixels whose centres lie inside, row by row and column by column. -> bool (h, w)."""
+    angle = math.radians(ellipse.angle)
+    (cx, cy), cos, sin = ellipse.center, math.cos(angle), math.sin(angle)
+    dx, dy = np.arange(width) - cx, np.arange(height)[:, None] - cy
+    u = dx * (2.0 * cos / ellipse.major) + dy * (2.0 * sin / ellipse.major)
+    v = dy * (2.0 * cos / ellipse.minor) - dx * (2.0 * sin / ellipse.minor)
+    u *= u
+    v *= v
+    u += v
+    return np.asarray(u <= 1.0)
+
+
+def _percentiles(values: F32, *percents: float) -> tuple[float, ...]:
+    """As `np.percentile`, of finite values (N,), N at least 1, without its detours."""
+    places = [(len(values) - 1) * percent / 100.0 for percent in percents]
+    lows = [math.floor(place) for place in places]
+    highs = [min(low + 1, len(values) - 1) for low in lows]
+    parted = np.partition(values, sorted({*lows, *highs}))
+    return tuple(
+        float(parted[low]) + float(parted[high] - parted[low]) * (place - low)
+        for place, low, high in zip(places, lows, highs, strict=True)
+    )

@@ -22,12 +22,14 @@ What it does not know: accuracy, which needs a calibration (`calibration.py`).
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from ocusam.eye.signals import BLINK, LOST, TRACKED
+from ocusam.eye.long_rows import STATES, LongRows, ObjectRows
+from ocusam.eye.signals import BLINK, LOST, TRACKED, is_reflection
 
 FloatArray = NDArray[np.float64]
 QUALITY_COLUMNS: dict[str, type[pl.DataType]] = {
@@ -69,56 +71,66 @@ SHAPE = 0.25
 RAGGED = 0.04
 """Distance of the outline from its ellipse, in diameters."""
 LITTLE_RIM = 0.35
-_NUMBERS = (
-    "center_x_px", "center_y_px", "major_px", "minor_px", "predicted_iou", "rim_share", "fit_rms_px", "parts",
-)  # fmt: skip
+REFLECTION_PX = 8.0
+"""What a reflection's diameter counts at least, where its jumps are judged."""
 
 
-def quality(signals: pl.DataFrame, doubts: pl.DataFrame | None = None) -> pl.DataFrame:
+def quality(signals: pl.DataFrame | LongRows, doubts: pl.DataFrame | None = None) -> pl.DataFrame:
     """Quality of every eye and object of a recording.
 
     Args:
-        signals: table with states, from `blink.classify`.
+        signals: rows with states, from `blink.classify`.
         doubts: table of `doubtful`, or None to make it here.
 
     Returns:
         One row per view and object, columns `QUALITY_COLUMNS`; empty where a value cannot be had (one frame
         only). `perclos` stands in the pupil's row (`blink.perclos`).
     """
+    signals = LongRows.of(signals)
     doubts = doubtful(signals) if doubts is None else doubts
     rows: list[tuple[object, ...]] = []
-    for (view, name), part in sorted(signals.group_by("view", "object"), key=lambda item: str(item[0])):
-        part = part.sort("frame_idx")
-        time = part["timestamp_ns"].to_numpy().astype(np.int64)
-        states = part["state"]
-        counts = [int((states == s).sum()) for s in (TRACKED, BLINK, LOST)]
-        steps = np.diff(time)
-        step_ns = float(np.median(steps)) if len(steps) else 0.0
-        hz = 1e9 / step_ns if step_ns > 0 else None
-        # Frames that the clock says should have been there count as missing samples.
-        expected = max(
-            len(time), round((int(time[-1]) - int(time[0])) / step_ns) + 1 if step_ns > 0 else len(time)
-        )
-        duration_s = expected * step_ns / 1e9
-        xy = part.select(pl.col("center_x_px", "center_y_px").fill_null(float("nan"))).to_numpy().copy()
-        xy[(states != TRACKED).to_numpy()] = np.nan
-        iou = part.filter(pl.col("state") == TRACKED)["predicted_iou"].median()
+    for view, name in _in_order(signals):
         odd = len(doubts.filter((pl.col("view") == view) & (pl.col("object") == name)))
-        precision = windowed_precision(xy, step_ns)
-        rows.append(
-            (view, name, len(time), *counts, 1.0 - counts[0] / expected, hz,
-             counts[0] / duration_s if duration_s > 0 else None, precision[0], iou,
-             float(steps.std()) / 1e6 if len(steps) else None, precision[1], precision[2],
-             odd, odd / max(counts[0], 1), _perclos(part))
-        )  # fmt: skip
+        rows.append((view, name, *_object_quality(signals.rows(view, name), odd)))
     return pl.DataFrame(rows, schema=QUALITY_COLUMNS, orient="row")
 
 
-def _perclos(part: pl.DataFrame) -> float | None:
-    if "lid_opening" not in part.columns:
+def _in_order(signals: LongRows) -> list[tuple[int, str]]:
+    return sorted(signals.objects, key=str)
+
+
+def _object_quality(part: ObjectRows, odd: int) -> tuple[object, ...]:
+    """A row of `QUALITY_COLUMNS`, from `frames` on."""
+    time = part.time_ns
+    counts = [int((part.states == STATES.index(s)).sum()) for s in (TRACKED, BLINK, LOST)]
+    steps = np.diff(time)
+    step_ns = float(np.median(steps)) if len(steps) else 0.0
+    hz = 1e9 / step_ns if step_ns > 0 else None
+    # Frames that the clock says should have been there count as missing samples.
+    expected = max(
+        len(time), round((int(time[-1]) - int(time[0])) / step_ns) + 1 if step_ns > 0 else len(time)
+    )
+    duration_s = expected * step_ns / 1e9
+    jitter = float(steps.std()) / 1e6 if len(steps) else None
+    del steps
+    xy = np.stack([part.numbers(c) for c in ("center_x_px", "center_y_px")], axis=-1)
+    precision = windowed_precision(xy, step_ns)
+    iou = pl.Series(part.numbers("predicted_iou")).fill_nan(None).median()
+    return (
+        len(time), *counts, 1.0 - counts[0] / expected, hz,
+        counts[0] / duration_s if duration_s > 0 else None, precision[0], iou,
+        jitter, precision[1], precision[2], odd, odd / max(counts[0], 1),
+        _perclos(part),
+    )  # fmt: skip
+
+
+def _perclos(part: ObjectRows) -> float | None:
+    """Share of time with the lids at least 80 % closed."""
+    if "lid_opening" not in part.names:
         return None
-    known = part["lid_opening"].drop_nulls()
-    return float((known <= 0.2).sum()) / len(known) if len(known) else None
+    opening = part.read("lid_opening")
+    known = np.isfinite(opening)
+    return float((opening[known] <= 0.2).sum()) / np.count_nonzero(known) if known.any() else None
 
 
 def precision_rms_s2s(xy: FloatArray, step_ns: float, *, window_ms: float = WINDOW_MS) -> float | None:
@@ -145,17 +157,18 @@ def windowed_precision(
         return None, None, None
     view = np.lib.stride_tricks.sliding_window_view
     squared = (np.diff(xy, axis=0) ** 2).sum(axis=1)
-    steps = view(squared, n - 1).mean(axis=1)
+    rms = _median(np.sqrt(view(squared, n - 1).mean(axis=1)))
+    del squared
     # Sums over windows by means of means: numbers are centred first to keep their digits.
     x, y = (xy - np.nanmean(xy, axis=0)).T if np.isfinite(xy).any() else xy.T
-    products = {"x": x, "y": y, "xx": x * x, "yy": y * y, "xy": x * y}
-    means = {k: view(v, n).mean(axis=1) for k, v in products.items()}
     factor = n / (n - 1)
-    var_x = np.maximum(means["xx"] - means["x"] ** 2, 0.0) * factor
-    var_y = np.maximum(means["yy"] - means["y"] ** 2, 0.0) * factor
-    cov = (means["xy"] - means["x"] * means["y"]) * factor
+    mean_x, mean_y = (view(v, n).mean(axis=1) for v in (x, y))
+    pairs = ((x, mean_x), (y, mean_y))
+    var_x, var_y = (np.maximum(view(v * v, n).mean(axis=1) - m**2, 0.0) * factor for v, m in pairs)
+    cov = (view(x * y, n).mean(axis=1) - mean_x * mean_y) * factor
+    del x, y, mean_x, mean_y, pairs
     area = _BCEA_FACTOR * np.sqrt(np.maximum(var_x * var_y - cov**2, 0.0))
-    return _median(np.sqrt(steps)), _median(np.sqrt(var_x + var_y)), _median(area)
+    return rms, _median(np.sqrt(var_x + var_y)), _median(area)
 
 
 def _median(values: FloatArray) -> float | None:
@@ -189,83 +202,99 @@ def bcea(xy: FloatArray) -> float | None:
     return _BCEA_FACTOR * math.sqrt(max(float(np.linalg.det(np.cov(seen.T))), 0.0))
 
 
-def doubtful(signals: pl.DataFrame) -> pl.DataFrame:
+def doubtful(signals: pl.DataFrame | LongRows) -> pl.DataFrame:
     """Frames whose mask deserves a look, most doubtful first.
 
     Args:
-        signals: table with states, from `blink.classify`.
+        signals: rows with states, from `blink.classify`.
 
     Returns:
         Columns `DOUBTFUL_COLUMNS`: `score` is the sum over the reasons, each 1 at its threshold; `reason`
         names them, strongest first, separated by "; ". Frames that are lost have no mask to doubt and are not
         listed.
     """
+    signals = LongRows.of(signals)
     tables = []
-    for (view, name), part in sorted(signals.group_by("view", "object"), key=lambda item: str(item[0])):
+    for view, name in _in_order(signals):
         if name == "sclera":
             continue
-        iris = signals.filter((pl.col("view") == view) & (pl.col("object") == "iris"))
-        tables.append(_doubts(part.sort("frame_idx"), iris if name == "pupil" else None))
+        iris = signals.rows(view, "iris") if name == "pupil" and (view, "iris") in signals.objects else None
+        found = _doubts(signals.rows(view, name), iris, reflection=is_reflection(name))
+        about = (pl.lit(view, dtype=pl.Int64).alias("view"), pl.lit(name).alias("object"))
+        tables.append(found.select("frame_idx", "timestamp_ns", *about, "score", "reason"))
     found = pl.concat(tables) if tables else pl.DataFrame(schema=dict(list(DOUBTFUL_COLUMNS.items())[1:]))
     found = found.sort(["score", "view", "object", "frame_idx"], descending=[True, False, False, False])
     return found.with_row_index("rank", offset=1).cast(DOUBTFUL_COLUMNS)  # type: ignore[arg-type]
 
 
-def _doubts(part: pl.DataFrame, iris: pl.DataFrame | None) -> pl.DataFrame:
-    """Doubtful rows of one object, without rank."""
-    tracked = (part["state"] == TRACKED).to_numpy()
-    column = {c: _values(part, c, tracked) for c in _NUMBERS}
-    time = part["timestamp_ns"].to_numpy().astype(np.float64)
+def _doubts(part: ObjectRows, iris: ObjectRows | None, *, reflection: bool = False) -> pl.DataFrame:
+    """Doubtful frames of one object: frame_idx, timestamp_ns, score, reason."""
+    time = part.time_ns.astype(np.float64)
     step_s = float(np.median(np.diff(time))) / 1e9 if len(time) > 1 else 1.0
     window = max(5, round(0.5 / max(step_s, 1e-6)))
-    size = column["major_px"]
-    usual = {c: _around(column[c], window) for c in ("major_px", "minor_px", "predicted_iou")}
-    iou, xy = column["predicted_iou"], np.stack([column["center_x_px"], column["center_y_px"]], axis=-1)
-    # Far from the frame before and from the one after: a step of a saccade is near one of the two.
-    steps = np.concatenate([[np.nan], np.hypot(*np.diff(xy, axis=0).T), [np.nan]])
-    away = np.minimum(steps[:-1], steps[1:])
-    longer, wider = size / usual["major_px"], column["minor_px"] / usual["minor_px"]
-    drop = (usual["predicted_iou"] - iou) / IOU_DROP
-    ragged = np.maximum(column["fit_rms_px"] / (RAGGED * size), (column["parts"] - 1.0).clip(0, 6) / 2.0)
-    reasons = {
-        "low predicted IoU": np.maximum(_below(iou, LOW_IOU), drop),
-        "jump": away / (JUMP * usual["major_px"]),
-        "shape change": np.maximum(np.abs(np.log(longer)), np.abs(np.log(wider))) / SHAPE,
-        "ragged mask": ragged,
-        "little rim in sight": _below(column["rim_share"], LITTLE_RIM),
-    }
-    if iris is not None and not iris.is_empty():
-        reasons["pupil outside iris"] = _outside(part, iris, xy)
-    weights = np.stack([np.nan_to_num(v, nan=0.0, posinf=9.0) for v in reasons.values()])
-    weights = np.where(tracked & (weights >= 1.0), np.minimum(weights, 3.0), 0.0)
-    score, names = weights.sum(axis=0), np.array(list(reasons))
-    flagged = score > 0
+    # One reason at a time, and of its weights only those of flagged frames: columns of hours are large.
+    names, places, weights = [], [], []
+    for name, values in _reasons(part, iris, window, reflection):
+        weight = np.nan_to_num(values, nan=0.0, posinf=9.0)
+        flagged = np.flatnonzero(part.tracked & (weight >= 1.0))
+        names.append(name)
+        places.append(flagged)
+        weights.append(np.minimum(weight[flagged], 3.0))
+        del values, weight
+    at = np.unique(np.concatenate(places))
+    table = np.zeros((len(names), len(at)))
+    for row, place, weight in zip(table, places, weights, strict=True):
+        row[np.searchsorted(at, place)] = weight
+    reasons = np.array(names)
     texts = [
-        "; ".join(names[np.argsort(-w, kind="stable")][: np.count_nonzero(w)]) for w in weights.T[flagged]
+        "; ".join(reasons[np.argsort(-w, kind="stable")][: np.count_nonzero(w)].tolist()) for w in table.T
     ]
-    return (
-        part.select("frame_idx", "timestamp_ns", "view", "object")
-        .filter(pl.Series(flagged))
-        .with_columns(pl.Series("score", score[flagged]), pl.Series("reason", texts, dtype=pl.String))
+    return pl.DataFrame(
+        {
+            "frame_idx": pl.Series(part.frame_idx[at], dtype=pl.Int64),
+            "timestamp_ns": pl.Series(part.time_ns[at], dtype=pl.Int64),
+            "score": table.sum(axis=0),
+            "reason": pl.Series(texts, dtype=pl.String),
+        }
     )
 
 
-def _values(part: pl.DataFrame, name: str, tracked: NDArray[np.bool_]) -> FloatArray:
-    values = part[name].cast(pl.Float64).fill_null(float("nan")).to_numpy()
-    return np.asarray(np.where(tracked, values, np.nan), dtype=np.float64)
+def _reasons(
+    part: ObjectRows, iris: ObjectRows | None, window: int, reflection: bool
+) -> Iterator[tuple[str, FloatArray]]:
+    """(name, weight of every frame) of each reason."""
+    iou = part.numbers("predicted_iou")
+    yield "low predicted IoU", np.maximum(_below(iou, LOW_IOU), (_around(iou, window) - iou) / IOU_DROP)
+    del iou
+    size = part.numbers("major_px")
+    usual = _around(size, window)
+    xy = np.stack([part.numbers("center_x_px"), part.numbers("center_y_px")], axis=-1)
+    # Far from the frame before and from the one after: a step of a saccade is near one of the two.
+    steps = np.concatenate([[np.nan], np.hypot(*np.diff(xy, axis=0).T), [np.nan]])
+    scale = np.maximum(usual, REFLECTION_PX) if reflection else usual
+    yield "jump", np.minimum(steps[:-1], steps[1:]) / (JUMP * scale)
+    del steps, scale
+    if reflection:  # a spot of few pixels changes its shape with every step of the eye
+        return
+    minor = part.numbers("minor_px")
+    longer, wider = size / usual, minor / _around(minor, window)
+    del minor, usual
+    yield "shape change", np.maximum(np.abs(np.log(longer)), np.abs(np.log(wider))) / SHAPE
+    del longer, wider
+    several = (part.numbers("parts") - 1.0).clip(0, 6) / 2.0
+    yield "ragged mask", np.maximum(part.numbers("fit_rms_px") / (RAGGED * size), several)
+    del several, size
+    yield "little rim in sight", _below(part.numbers("rim_share"), LITTLE_RIM)
+    if iris is not None and len(iris):
+        other = iris.on(part.frame_idx)
+        x, y, a = (other.numbers(c) for c in ("center_x_px", "center_y_px", "major_px"))
+        # Distance of the pupil's centre from the iris's, 1 at a third of the iris's major axis.
+        yield "pupil outside iris", np.hypot(xy[:, 0] - x, xy[:, 1] - y) / (a / 3.0)
 
 
 def _below(values: FloatArray, limit: float) -> FloatArray:
     """0 above the limit, 1 at it, 2 at zero."""
     return np.where(values < limit, 2.0 - values / limit, 0.0)
-
-
-def _outside(part: pl.DataFrame, iris: pl.DataFrame, xy: FloatArray) -> FloatArray:
-    """Distance of the pupil's centre from the iris's, 1 at a third of the iris's major axis."""
-    other = iris.select("frame_idx", x="center_x_px", y="center_y_px", a="major_px")
-    joined = part.select("frame_idx").join(other, on="frame_idx", how="left", maintain_order="left")
-    x, y, a = (joined[c].cast(pl.Float64).fill_null(float("nan")).to_numpy() for c in ("x", "y", "a"))
-    return np.asarray(np.hypot(xy[:, 0] - x, xy[:, 1] - y) / (a / 3.0))
 
 
 def _around(values: FloatArray, window: int) -> FloatArray:

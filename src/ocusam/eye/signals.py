@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from ocusam.core.geometry import Ellipse
 from ocusam.eye.contour import Contour, outer_contour
 from ocusam.eye.ellipse import EllipseFit, fit_rim
-from ocusam.eye.reflection import locate_reflection
+from ocusam.eye.reflection.spot import locate_reflection
 from ocusam.eye.rim import RimFit, refine_rim
 
 # Object names with a meaning for eye measurements; the reflections may be numbered (cr0, cr1, ...).

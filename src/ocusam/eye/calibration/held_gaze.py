@@ -20,7 +20,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from ocusam.core.errors import InputError
-from ocusam.eye.reflection import VECTOR_COLUMNS
+from ocusam.eye.reflection.spot import VECTOR_COLUMNS
 from ocusam.eye.signals import TRACKED, is_reflection
 
 FloatArray = NDArray[np.float64]

@@ -25,7 +25,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from ocusam.eye.signals import TRACKED
+from ocusam.eye.long_rows import ObjectRows
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
@@ -39,6 +39,7 @@ PUPIL_S = 0.8
 MIN_FOR_GAZE = 120
 """Frames below which the place of the pupil is not asked about."""
 RIDGE = 1e-3
+_BLOCK = 1 << 16  # frames at a time: six terms of two hours are large
 MIN_ASPECT = 0.6
 """Minor over major axis below which a pupil is not one seen from aside (53 degrees)."""
 
@@ -61,24 +62,21 @@ class Openness:
     step_s: float
 
 
-def openness(eye: pl.DataFrame) -> Openness:
+def openness(pupil: ObjectRows, iris: ObjectRows | None = None, sclera: ObjectRows | None = None) -> Openness:
     """Lid opening on every frame of one view.
 
     Args:
-        eye: rows of one view with states as measured (tracked, lost), objects "pupil" and optionally "iris"
-            and "sclera"; frames are those of the pupil's rows.
+        pupil, iris, sclera: rows of one view with states as measured (tracked, lost); frames are those of the
+            pupil's rows.
     """
-    pupil = eye.filter(pl.col("object") == "pupil").sort("frame_idx")
-    frames = pupil["frame_idx"]
-    time = pupil["timestamp_ns"].to_numpy().astype(np.float64)
+    time = pupil.time_ns.astype(np.float64)
     step_s = float(np.median(np.diff(time))) / 1e9 if len(time) > 1 else 0.0
     window = max(3, round(BASE_S / step_s)) if step_s > 0 else 3
     visible = _pupil_visible(pupil, window, max(3, round(PUPIL_S / step_s)) if step_s > 0 else 3)
     at = _where(pupil, visible)
-    iris, sclera = (_aligned(eye, name, frames) for name in ("iris", "sclera"))
-    if iris is not None and _reliable(iris):
+    if iris is not None and _reliable(iris := iris.on(pupil.frame_idx)):
         disc = _disc(_area(pupil), _area(iris), window)
-        if sclera is not None and _reliable(sclera):
+        if sclera is not None and _reliable(sclera := sclera.on(pupil.frame_idx)):
             return Openness(_relative(_or_nan(disc + _area(sclera)), at, window), visible, FISSURE, step_s)
         share = np.clip(_or_nan(disc) / _limbus(iris, window), 0.0, 1.0)
         return Openness(_relative(chord_height(share), at, window), visible, IRIS, step_s)
@@ -106,28 +104,30 @@ def _disc(pupil: FloatArray, iris: FloatArray, window: int) -> FloatArray:
     return np.asarray(np.where(alone, iris / share, pupil + iris))
 
 
-def _limbus(iris: pl.DataFrame, window: int) -> FloatArray:
+def _limbus(iris: ObjectRows, window: int) -> FloatArray:
     """Area of the whole limbus: its own ellipse while that has the usual length (an eye that looks aside
     shows it narrower), else the usual one."""
-    own, major = _ellipse_area(iris), _column(iris, "major_px")
+    own, major = _ellipse_area(iris), iris.numbers("major_px")
     usual, usual_major = _rolling(own, window, 0.5), _rolling(major, window, 0.5)
     like_usual = (np.abs(major / usual_major - 1.0) < 0.15) & (own > 0.6 * usual)
     return np.asarray(np.maximum(np.where(like_usual, own, usual), 1.0))
 
 
-def _pupil_visible(pupil: pl.DataFrame, window: int, short: int) -> FloatArray:
+def _pupil_visible(pupil: ObjectRows, window: int, short: int) -> FloatArray:
     """Visible share of the pupil. Its own complete ellipse is the reference while it looks like the usual
     one of a `short` time (the pupil may constrict within a second); else that is."""
-    area = _or_nan(_area(pupil))
-    own = _ellipse_area(pupil)
-    major, minor = (_column(pupil, c) for c in ("major_px", "minor_px"))
+    own, major = _ellipse_area(pupil), pupil.numbers("major_px")
     usual_area = _rolling(own, short, 0.5)
-    usual_major, usual_minor = (_rolling(v, window, 0.5) for v in (major, minor))
-    ratio, aspect, length = own / usual_area, minor / major, major / usual_major
+    length, aspect = major / _rolling(major, window, 0.5), pupil.numbers("minor_px") / major
+    ratio = own / usual_area
     # An eye that looks aside shows a narrower pupil of the usual length.
     aside = (np.abs(length - 1.0) < 0.15) & (aspect > MIN_ASPECT)
     like_usual = ((ratio > 0.7) & (ratio < 1.4)) | aside
-    visible = np.clip(area / np.where(like_usual, own, usual_area), 0.0, 1.0)
+    del ratio, aside
+    visible = np.clip(_or_nan(_area(pupil)) / np.where(like_usual, own, usual_area), 0.0, 1.0)
+    del own, usual_area
+    minor = pupil.numbers("minor_px")
+    usual_minor, usual_major = (_rolling(v, window, 0.5) for v in (minor, major))
     flat = aspect < np.minimum(MIN_ASPECT, 0.8 * usual_minor / usual_major)
     # Longer and flatter than usual is a lash line; merely larger is a pupil that dilates, or a doubtful mask,
     # and neither is a lid.
@@ -137,10 +137,10 @@ def _pupil_visible(pupil: pl.DataFrame, window: int, short: int) -> FloatArray:
     return np.where(wrong, np.nan, visible)
 
 
-def _where(pupil: pl.DataFrame, visible: FloatArray) -> FloatArray:
+def _where(pupil: ObjectRows, visible: FloatArray) -> FloatArray:
     """(N, 2) centre of the pupil in units of its usual diameter; straight lines over frames without one."""
-    xy = np.stack([_column(pupil, c) for c in ("center_x_px", "center_y_px")], axis=-1)
-    scale = np.nanmedian(_column(pupil, "major_px")) if np.isfinite(visible).any() else 1.0
+    xy = np.stack([pupil.numbers(c) for c in ("center_x_px", "center_y_px")], axis=-1)
+    scale = np.nanmedian(pupil.numbers("major_px")) if np.isfinite(visible).any() else 1.0
     good = np.isfinite(visible) & np.isfinite(xy).all(axis=1)
     if not good.any():
         return np.zeros_like(xy)
@@ -159,17 +159,23 @@ def _relative(height: FloatArray, at: FloatArray, window: int) -> FloatArray:
 
 def _usual_at(height: FloatArray, at: FloatArray) -> FloatArray:
     """(N,) open height as a quadratic in the pupil's place, from frames that are not far below it."""
-    x, y = np.clip(at, -3.0, 3.0).T
-    terms = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=-1)
     good = np.isfinite(height)
     if np.count_nonzero(good) < MIN_FOR_GAZE:
         return np.full(len(height), max(float(np.nanmedian(height)), 1e-6) if good.any() else 1.0)
+    blocks = [slice(first, first + _BLOCK) for first in range(0, len(height), _BLOCK)]
     used, fitted = good, np.full(len(height), float(np.nanmedian(height)))
     for _ in range(6):
-        # A little ridge: a place rarely looked at takes the usual height instead of a wild one.
-        left = terms[used].T @ terms[used] + np.diag([0.0, 1, 1, 1, 1, 1]) * RIDGE * len(x)
         center = float(np.median(height[used]))
-        fitted = center + terms @ np.linalg.solve(left, terms[used].T @ (height[used] - center))
+        left, right = np.zeros((6, 6)), np.zeros(6)
+        for block in blocks:
+            terms = _terms(at[block][used[block]])
+            left += terms.T @ terms
+            right += terms.T @ (height[block][used[block]] - center)
+        # A little ridge: a place rarely looked at takes the usual height instead of a wild one.
+        left += np.diag([0.0, 1, 1, 1, 1, 1]) * RIDGE * len(height)
+        weights = np.linalg.solve(left, right)
+        for block in blocks:
+            fitted[block] = center + _terms(at[block]) @ weights
         residual = height - fitted
         spread = 1.4826 * float(np.median(np.abs(residual[used])))
         used = good & (residual > -max(2.5 * spread, 0.02 * center))
@@ -177,33 +183,25 @@ def _usual_at(height: FloatArray, at: FloatArray) -> FloatArray:
     return np.asarray(np.clip(fitted, 0.25 * top, top))
 
 
-def _aligned(eye: pl.DataFrame, name: str, frames: pl.Series) -> pl.DataFrame | None:
-    """Rows of one object, one for each of `frames` (empty where there is none)."""
-    part = eye.filter(pl.col("object") == name).unique("frame_idx", keep="last")
-    if part.is_empty():
-        return None
-    return pl.DataFrame({"frame_idx": frames}).join(part, on="frame_idx", how="left", maintain_order="left")
+def _terms(at: FloatArray) -> FloatArray:
+    """(N, 6) terms of a quadratic."""
+    x, y = np.clip(at, -3.0, 3.0).T
+    return np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=-1)
 
 
-def _reliable(part: pl.DataFrame) -> bool:
-    tracked = part.filter(pl.col("state") == TRACKED)
-    iou = tracked["predicted_iou"].median()
-    return len(tracked) >= MIN_SHARE * len(part) and isinstance(iou, float) and iou >= MIN_IOU
+def _reliable(part: ObjectRows) -> bool:
+    iou = part.numbers("predicted_iou")
+    known = iou[np.isfinite(iou)]
+    often = np.count_nonzero(part.tracked) >= MIN_SHARE * len(part)
+    return bool(often and len(known) and np.median(known) >= MIN_IOU)
 
 
-def _column(part: pl.DataFrame, name: str) -> FloatArray:
-    """A column as floats, NaN where the object is not tracked."""
-    tracked = pl.when(pl.col("state") == TRACKED).then(pl.col(name))
-    values = part.select(tracked.cast(pl.Float64).alias("v"))["v"]
-    return values.fill_null(float("nan")).to_numpy().astype(np.float64)
+def _area(part: ObjectRows) -> FloatArray:
+    return np.nan_to_num(part.numbers("area_px"))
 
 
-def _area(part: pl.DataFrame) -> FloatArray:
-    return np.nan_to_num(_column(part, "area_px"))
-
-
-def _ellipse_area(part: pl.DataFrame) -> FloatArray:
-    return np.asarray(math.pi / 4 * _column(part, "major_px") * _column(part, "minor_px"))
+def _ellipse_area(part: ObjectRows) -> FloatArray:
+    return np.asarray(math.pi / 4 * part.numbers("major_px") * part.numbers("minor_px"))
 
 
 def _or_nan(values: FloatArray) -> FloatArray:

@@ -3,8 +3,8 @@
 Purpose: `find_candidates` proposes round dark (or bright) places, fits an ellipse to each one's rim on the
 picture, and says how likely it is a pupil; with it come the limbus and the bright specks it saw.
 
-Notable choices: three steps, one file each: many rough circles (`candidate_seeds.py`), the ellipse of the
-nearest rim (`candidate_rim.py`), figures and their weights (`candidate_features.py`). The picture is
+Notable choices: three steps, one file each: many rough circles (`seeds.py`), the ellipse of the
+nearest rim (`rims.py`), figures and their weights (`features.py`). The picture is
 worked on at about 250 px, after an opening that takes away small reflections; ellipses come back in px of the
 picture given. Bright pupils (light beside the camera's axis) are looked for in the negative; that it is one
 is a figure of its own, since they are rare.
@@ -23,9 +23,9 @@ from numpy.typing import NDArray
 
 from ocusam.core.errors import InputError
 from ocusam.core.geometry import Ellipse
-from ocusam.eye.candidate_features import Described, View, describe, probability
-from ocusam.eye.candidate_rim import FloatArray, fit_rims
-from ocusam.eye.candidate_seeds import LARGEST, SMALLEST, propose
+from ocusam.eye.candidates.features import Described, View, describe, probability
+from ocusam.eye.candidates.rims import FloatArray, fit_rims
+from ocusam.eye.candidates.seeds import LARGEST, SMALLEST, propose
 
 WORK_SIDE = 256  # px of the longer side that is worked on
 _LEAST_CONTRAST = 6.0  # grey levels between dark and bright parts below which a picture shows nothing
@@ -42,7 +42,7 @@ class Candidate:
         probability: how likely it is a pupil by this picture alone, 0..1.
         limbus: outline of the iris that seems to surround it, or None.
         limbus_clear: height of that rise in units of the picture's contrast.
-        figures: what the probability was made of (`candidate_features.NAMES`).
+        figures: what the probability was made of (`features.NAMES`).
     """
 
     ellipse: Ellipse
@@ -125,7 +125,7 @@ def _of_view(view: View) -> list[Candidate]:
 
 
 def ellipses_of(view: View) -> FloatArray:
-    """Fitted rims near all proposals that a pupil could have. -> (K, 5) rows as in `candidate_rim.rays`."""
+    """Fitted rims near all proposals that a pupil could have. -> (K, 5) rows as in `rims.rays`."""
     seeds = propose(view.smooth)
     circles = np.array([(s.x, s.y, s.radius) for s in seeds], dtype=np.float64).reshape(-1, 3)
     rows = fit_rims(view.smooth, circles)

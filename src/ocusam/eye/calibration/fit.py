@@ -31,7 +31,16 @@ import numpy as np
 import polars as pl
 
 from ocusam.core.errors import InputError
-from ocusam.eye.held_gaze import MIN_SAMPLES, PUPIL, PUPIL_CR, EyeRows, FloatArray, Held, eye_rows, hold
+from ocusam.eye.calibration.held_gaze import (
+    MIN_SAMPLES,
+    PUPIL,
+    PUPIL_CR,
+    EyeRows,
+    FloatArray,
+    Held,
+    eye_rows,
+    hold,
+)
 from ocusam.eye.targets import CALIBRATION, VALIDATION, angle_between, make_targets
 
 # Exponents of (x, y) of each polynomial, the simplest first.

@@ -39,24 +39,24 @@ def with_quality(events: pl.DataFrame, samples: pl.DataFrame) -> pl.DataFrame:
     seen = samples["x"].is_not_null().to_numpy()
     width = _column(samples, "diameter_px")
     odd = _column(samples, "doubtful")
-    rows = []
+    rows: list[tuple[object, ...]] = []
     for kind, onset, offset in events.select("event", "onset_ns", "offset_ns").iter_rows():
         if kind == "blink" or step <= 0:
-            rows.append(dict.fromkeys(QUALITY_OF_EVENT))
+            rows.append((None,) * len(QUALITY_OF_EVENT))
             continue
         inside = slice(int(np.searchsorted(time, onset)), int(np.searchsorted(time, offset, side="right")))
         here = seen[inside]
         count, expected = int(here.sum()), max(1, round((offset - onset) / step) + 1)
         steps = np.diff(time[inside])
-        rows.append({
-            "samples": count,
-            "data_loss": max(0.0, 1.0 - count / expected),
-            "effective_frequency_hz": count / (expected * step / 1e9),
-            "sampling_jitter_ms": float(steps.std()) / 1e6 if len(steps) else None,
-            "doubtful_share": None if odd is None or not count else float(odd[inside][here].mean()),
-            "diameter_px": None if width is None or not count else _median(width[inside][here]),
-        })  # fmt: skip
-    made = pl.DataFrame(rows, schema=QUALITY_OF_EVENT)
+        rows.append((
+            count,
+            max(0.0, 1.0 - count / expected),
+            count / (expected * step / 1e9),
+            float(steps.std()) / 1e6 if len(steps) else None,
+            None if odd is None or not count else float(odd[inside][here].mean()),
+            None if width is None or not count else _median(width[inside][here]),
+        ))  # fmt: skip
+    made = pl.DataFrame(rows, schema=QUALITY_OF_EVENT, orient="row")
     return events.with_columns(made[name] for name in QUALITY_OF_EVENT)
 
 

@@ -6,9 +6,9 @@ from numpy.typing import NDArray
 from fake_predictor import eye_picture
 from ocusam.core.errors import InputError
 from ocusam.core.geometry import Ellipse
-from ocusam.eye.candidate_features import NAMES, WEIGHTS
-from ocusam.eye.candidate_rim import closed_path
 from ocusam.eye.candidates import find_candidates
+from ocusam.eye.candidates.features import NAMES, WEIGHTS
+from ocusam.eye.candidates.rims import closed_path
 from ocusam.eye.direct_fit import fit_each, fit_many
 from ocusam.synthetic.eye import lab_style, render_eye_clip
 

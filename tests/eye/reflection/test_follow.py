@@ -9,7 +9,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from ocusam.core.geometry import Ellipse
-from ocusam.eye.glints import GlintFollower, follow_reflections
+from ocusam.eye.reflection.follow import GlintFollower, follow_reflections
 from ocusam.eye.signals import LOST, Measurement, SignalTable
 
 SIZE = (160, 200)

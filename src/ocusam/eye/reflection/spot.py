@@ -29,7 +29,7 @@ from ocusam.core.errors import InputError
 from ocusam.core.geometry import Ellipse
 
 BoolArray = NDArray[np.bool_]
-_SATURATED = 250
+SATURATED = 250
 _LEAST_CONTRAST = 12.0  # grey levels of the peak above the ground
 _LARGE_PX = 6
 _LARGEST_AREA = 12.0  # times that of the mask's ellipse: the glare of a lid or a lens, not the spot
@@ -46,12 +46,14 @@ class Spot:
         saturated: its brightest part is at the camera's limit.
         center_sd_px: standard deviation of the centre by the noise of the pixels around it (a weighted mean:
             sqrt(sum of squared distances) / sum of weights, times the noise), mean of both directions.
+        contrast: grey levels of its peak above the ground around it.
     """
 
     ellipse: Ellipse
     area_px: float
     saturated: bool
     center_sd_px: float = 0.0
+    contrast: float = 0.0
 
 
 def locate_reflection(picture: NDArray[np.uint8] | NDArray[np.float32], start: Ellipse) -> Spot | None:
@@ -93,10 +95,10 @@ def locate_reflection(picture: NDArray[np.uint8] | NDArray[np.float32], start: E
     x, y = float(np.average(cols, weights=weight)), float(np.average(rows, weights=weight))
     ellipse = _shape(spot, area, (x + x0, y + y0))
     # Pixels at the camera's limit do not scatter; the slope around them does.
-    free = grey[rows, cols] < _SATURATED
+    free = grey[rows, cols] < SATURATED
     squares = float(((cols[free] - x) ** 2 + (rows[free] - y) ** 2).sum())
-    sd = _noise(grey) * math.sqrt(0.5 * squares) / max(float(weight.sum()), 1e-9)
-    return Spot(ellipse, area, peak >= _SATURATED, sd)
+    sd = noise_of(grey) * math.sqrt(0.5 * squares) / max(float(weight.sum()), 1e-9)
+    return Spot(ellipse, area, peak >= SATURATED, sd, peak - ground)
 
 
 def _nearest_bright(
@@ -135,7 +137,7 @@ def _apart(area: BoolArray, away: NDArray[np.float64]) -> BoolArray:
     return np.asarray(area & (np.argmin(np.stack(reach), axis=0) == mine), dtype=np.bool_)
 
 
-def _noise(grey: NDArray[np.float64]) -> float:
+def noise_of(grey: NDArray[np.float64] | NDArray[np.float32]) -> float:
     """Standard deviation of pixel noise (Immerkaer 1996, DOI 10.1006/cviu.1996.0060), by a median."""
     line = np.array([1.0, -2.0, 1.0])
     return 1.4826 * float(np.median(np.abs(cv2.sepFilter2D(grey, -1, line, line)))) / 6.0

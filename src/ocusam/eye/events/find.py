@@ -1,4 +1,4 @@
-"""Fixations, saccades and blinks as tables, through pymovements, with REMoDNaV as an option.
+"""Fixations, saccades and blinks as tables, with the numbers of pymovements, and REMoDNaV as an option.
 
 Purpose: from the positions of one eye (or of gaze after calibration) to one row per event.
 
@@ -11,8 +11,8 @@ Goldberg (2000, DOI 10.1145/355017.355028); *remodnav* (Dar, Wagner and Hanke 20
 10.3758/s13428-020-01428-x) also tells pursuit and post-saccadic oscillations, wants degrees, and is not
 installed with ocusam (`pip install remodnav`). Positions are in px of the picture without a calibration, in
 degrees with one; column names carry the unit. A saccade smaller than `MICRO_DEG` is marked as microsaccade
-(Martinez-Conde, Otero-Millan and Macknik 2013, DOI 10.1038/nrn3405); that needs degrees. pymovements takes
-seconds to import and is imported when used.
+(Martinez-Conde, Otero-Millan and Macknik 2013, DOI 10.1038/nrn3405); that needs degrees. I-VT and I-DT
+are called in pymovements (2 s to import); *adaptive* has the same numbers as there (`adaptive.py`).
 
 What it does not know: the eye's angle from pixels alone; pursuit, unless REMoDNaV is asked. Peak velocity is
 that of the smoothed velocity and falls short at low frame rates.
@@ -24,6 +24,7 @@ import importlib
 import itertools
 import logging
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,7 +32,9 @@ import polars as pl
 from numpy.typing import NDArray
 
 from ocusam.core.errors import InputError
-from ocusam.eye.event_quality import BINOCULAR, QUALITY_OF_EVENT, with_both_eyes, with_quality
+from ocusam.eye.events.adaptive import outside_ellipse, scatter, smoothed_velocities
+from ocusam.eye.events.event_quality import BINOCULAR, QUALITY_OF_EVENT, with_both_eyes, with_quality
+from ocusam.eye.events.grid import Grid, regular
 from ocusam.eye.quality import bcea, rms_s2s, spread
 
 __all__ = [
@@ -55,6 +58,7 @@ __all__ = [
 FloatArray = NDArray[np.float64]
 FIXATION, SACCADE, PURSUIT, PSO, BLINK_EVENT = "fixation", "saccade", "smooth_pursuit", "pso", "blink"
 METHODS = ("adaptive", "ivt", "idt", "remodnav")
+_AT_ONCE = 2000
 _REACH = 3  # samples by which a gap shortens what the smoothed velocity can see
 MICRO_DEG = 1.0
 """Amplitude below which a saccade is a microsaccade."""
@@ -85,23 +89,6 @@ class EventRules:
     min_fixation_ms: float = 60.0
     min_saccade_ms: float = 10.0
     pad_ms: float = 30.0
-
-
-@dataclass(frozen=True, eq=False)
-class Grid:
-    """Positions on a regular grid.
-
-    Attributes:
-        time_ns: (M,) time of each point.
-        xy: (M, 2), NaN where there is no sample.
-        sample: (M,) index of the sample, -1 where none falls.
-        hz: sampling rate.
-    """
-
-    time_ns: NDArray[np.int64]
-    xy: FloatArray
-    sample: NDArray[np.int64]
-    hz: float
 
 
 def event_columns(unit: str) -> dict[str, type[pl.DataType]]:
@@ -153,7 +140,6 @@ def find_events(
     """
     rules = rules or EventRules()
     _check(rules, unit)
-    columns = event_columns(unit)
     rows: list[dict[str, object]] = []
     mine = None if blinks is None else blinks.filter(pl.col("view") == view)
     if mine is not None:
@@ -161,16 +147,32 @@ def find_events(
         rows += [
             {"view": view, "event": BLINK_EVENT, **row} for row in mine.select(keep).iter_rows(named=True)
         ]
-    grid = regular(samples, mine, rules.pad_ms)
-    if grid is not None and np.count_nonzero(np.isfinite(grid.xy[:, 0])) >= 5:
-        velocity = velocities(grid)
-        speed = np.hypot(velocity[:, 0], velocity[:, 1])
-        frames = samples["frame_idx"].to_numpy()
-        for name, first, last in _labelled(grid, velocity, rules, unit):
+    tables = [_packed(rows, unit), *_found(samples, mine, rules, view, unit)]
+    return with_quality(pl.concat(tables).sort("onset_ns"), samples)
+
+
+def _found(
+    samples: pl.DataFrame, blinks: pl.DataFrame | None, rules: EventRules, view: int, unit: str
+) -> Iterator[pl.DataFrame]:
+    """All events but blinks, some at a time: rows as dictionaries take ten times the room of a table's."""
+    grid = regular(samples, blinks, rules.pad_ms)
+    if grid is None or np.count_nonzero(np.isfinite(grid.xy[:, 0])) < 5:
+        return
+    velocity = velocities(grid)
+    labelled, speed = _labelled(grid, velocity, rules, unit), np.hypot(velocity[:, 0], velocity[:, 1])
+    del velocity
+    frames, seen = samples["frame_idx"].to_numpy(), _seen(grid.xy)
+    for start in range(0, len(labelled), _AT_ONCE):
+        rows: list[dict[str, object]] = []
+        for name, first, last in labelled[start : start + _AT_ONCE]:
             row = _describe(grid, speed, frames, first, last, name, unit)
-            rows.append({"view": view, "event": name, "cut": _cut(grid, first, last), **row})
-    table = pl.DataFrame([{c: row.get(c) for c in columns} for row in rows], schema=columns)
-    return with_quality(table.sort("onset_ns"), samples)
+            rows.append({"view": view, "event": name, "cut": _cut(seen, first, last), **row})
+        yield _packed(rows, unit)
+
+
+def _packed(rows: list[dict[str, object]], unit: str) -> pl.DataFrame:
+    columns = event_columns(unit)
+    return pl.DataFrame([{c: row.get(c) for c in columns} for row in rows], schema=columns)
 
 
 def fixations(events: pl.DataFrame) -> pl.DataFrame:
@@ -187,30 +189,11 @@ def saccades(events: pl.DataFrame) -> pl.DataFrame:
     return found.drop("event", *others)
 
 
-def regular(samples: pl.DataFrame, blinks: pl.DataFrame | None = None, pad_ms: float = 0.0) -> Grid | None:
-    """Samples on a regular grid of their median time step; None with fewer than two."""
-    time = samples["timestamp_ns"].to_numpy().astype(np.int64)
-    if len(time) < 2 or (step := int(np.median(np.diff(time)))) <= 0:
-        return None
-    xy = samples.select(pl.col("x", "y").cast(pl.Float64).fill_null(float("nan"))).to_numpy().copy()
-    for row in (blinks if blinks is not None else pl.DataFrame()).iter_rows(named=True):
-        pad = int(pad_ms * 1e6)
-        xy[(time >= row["onset_ns"] - pad) & (time <= row["offset_ns"] + pad)] = np.nan
-    place = np.round((time - time[0]) / step).astype(np.int64)
-    sample = np.full(int(place[-1]) + 1, -1, dtype=np.int64)
-    sample[place] = np.arange(len(time))
-    on_grid = np.where((sample >= 0)[:, None], xy[np.maximum(sample, 0)], np.nan)
-    times = np.where(sample >= 0, time[np.maximum(sample, 0)], time[0] + np.arange(len(sample)) * step)
-    return Grid(times, on_grid, sample, 1e9 / step)
-
-
 def velocities(grid: Grid) -> FloatArray:
     """(M, 2) units per second, smoothed over five samples (Engbert and Kliegl 2003)."""
     if len(grid.xy) < 6:
         return np.full_like(grid.xy, np.nan)
-    from pymovements.transforms.numpy import pos2vel
-
-    return np.asarray(pos2vel(grid.xy, sampling_rate=grid.hz, method="smooth"), dtype=np.float64)
+    return smoothed_velocities(grid.xy, grid.hz)
 
 
 def main_sequence(events: pl.DataFrame, unit: str = "deg") -> tuple[float, float] | None:
@@ -282,17 +265,14 @@ def _fast(grid: Grid, velocity: FloatArray, rules: EventRules, unit: str) -> lis
         for first, last in slow.frame.select("onset", "offset").iter_rows():
             fast[int(first) : int(last) + 1] = False
         return _runs(fast)
-    from pymovements.events.detection.microsaccades import compute_threshold, microsaccades
-
     if np.count_nonzero(_seen(velocity)) < 5:
         return []
-    scatter = np.asarray(compute_threshold(velocity, method="engbert2015"), dtype=np.float64)
-    if not scatter.max() > 0:  # an eye that was drawn, and stands still
+    usual = scatter(velocity)
+    if not usual.max() > 0:  # an eye that was drawn, and stands still
         return []
     # A direction without any scatter takes a little of the other's.
-    scatter = np.maximum(scatter, 0.05 * scatter.max())
-    found = microsaccades(velocity, minimum_duration=0, threshold=scatter, threshold_factor=rules.factor)
-    return [(int(a), int(b)) for a, b in found.frame.select("onset", "offset").iter_rows()]
+    usual = np.maximum(usual, 0.05 * usual.max())
+    return _runs(outside_ellipse(velocity, usual * rules.factor))
 
 
 def _idt(grid: Grid, rules: EventRules, least: int) -> list[tuple[int, int]]:
@@ -377,11 +357,10 @@ def _describe(
     return row
 
 
-def _cut(grid: Grid, first: int, last: int) -> bool:
+def _cut(seen: NDArray[np.bool_], first: int, last: int) -> bool:
     """Whether an event begins or ends at a gap or an end of the recording."""
-    if first < _REACH or last + _REACH >= len(grid.xy):
+    if first < _REACH or last + _REACH >= len(seen):
         return True
-    seen = _seen(grid.xy)
     return not (seen[first - _REACH : first].all() and seen[last + 1 : last + 1 + _REACH].all())
 
 

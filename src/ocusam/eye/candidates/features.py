@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ocusam.eye.candidate_rim import F32, FloatArray, rays, sample
+from ocusam.eye.candidates.rims import F32, FloatArray, rays, sample
 
 _SECTORS = 8
 _REACH = np.linspace(0.05, 4.5, 90)  # distances from the centre, in units of the ellipse

@@ -4,7 +4,8 @@ import pytest
 
 from ocusam.core.geometry import Ellipse
 from ocusam.eye.blink import classify
-from ocusam.eye.openness import chord_height, openness
+from ocusam.eye.blink.openness import Openness, chord_height, openness
+from ocusam.eye.long_rows import LongRows
 from ocusam.eye.signals import Measurement, SignalTable
 
 STEP_NS = 10_000_000
@@ -27,6 +28,12 @@ def eye(y: np.ndarray, lid: np.ndarray, size: np.ndarray | float = PUPIL) -> pl.
     return table.table()
 
 
+def of(table: pl.DataFrame) -> Openness:
+    """Lid opening of the eye of a table."""
+    rows = LongRows.of(table)
+    return openness(*(rows.rows(0, name) for name in ("pupil", "iris") if (0, name) in rows.objects))
+
+
 def share(height: float, diameter: float) -> float:
     """Share of a disc's area that is left below a chord at `height` above its lowest point."""
     a = np.arccos(1 - 2 * np.clip(height / diameter, 0, 1))
@@ -42,7 +49,7 @@ def test_chord_height_of_known_shares() -> None:
 def test_opening_follows_the_lid() -> None:
     lid = np.full(400, 55.0)  # just below the top of the limbus, as in most eyes
     lid[200:230] = 55.0 + 65.0 * np.sin(np.linspace(0, np.pi, 30))
-    found = openness(eye(np.full(400, 95.0), lid))
+    found = of(eye(np.full(400, 95.0), lid))
     assert found.source == "iris"
     assert found.values[:190] == pytest.approx(1.0, abs=0.01)
     # The limbus reaches from 55 to 135: of 80 px there are 15 left at the deepest.
@@ -62,7 +69,7 @@ def test_a_pupil_that_constricts_does_not_blink() -> None:
     i = np.arange(800)
     size = PUPIL * (1 - 0.3 * np.exp(-(((i - 400) / 60.0) ** 2)))
     only = eye(np.full(800, 95.0), np.full(800, 40.0), size).filter(pl.col("object") == "pupil")
-    assert openness(only).source == "pupil"
+    assert of(only).source == "pupil"
     assert classify(only)[1].is_empty()
 
 
@@ -74,4 +81,4 @@ def test_an_unreliable_iris_is_not_asked() -> None:
         .otherwise(pl.col("predicted_iou"))
         .alias("predicted_iou")
     )
-    assert openness(poor).source == "pupil"
+    assert of(poor).source == "pupil"

@@ -29,7 +29,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from ocusam.eye.openness import FISSURE, PUPIL, BoolArray, FloatArray, Openness, openness
+from ocusam.eye.blink.openness import FISSURE, PUPIL, BoolArray, FloatArray, Openness, openness
+from ocusam.eye.blink.states import LID_OPENING, EyeStates, others_states, put_states
+from ocusam.eye.long_rows import STATES, LongRows, ObjectRows
 from ocusam.eye.signals import BLINK, LOST, TRACKED
 
 BLINK_COLUMNS: dict[str, type[pl.DataType]] = {
@@ -46,20 +48,12 @@ BLINK_COLUMNS: dict[str, type[pl.DataType]] = {
     "opening_velocity_per_s": pl.Float64,
     "source": pl.String,
 }
-LID_OPENING = "lid_opening"
-"""Column added to the pupil's rows: share of the open value, 0 within a blink where nothing is in sight."""
-
 SLOW_S = 0.025
 """Frames further apart than this may miss a lid on its way."""
 FLANK_S, REST_S = 0.1, 0.1
 """How long before and after a blink a pupil is looked for; what a partial blink may always rest."""
 
 FULL, PARTIAL, CLOSURE = "full", "partial", "closure"
-_SHAPE = (
-    "center_x_px", "center_y_px", "major_px", "minor_px", "angle_deg", "area_px", "rim_share", "fit_rms_px",
-    "parts", "edge", "center_sd_px", "major_sd_px", "minor_sd_px", "angle_sd_deg",
-)  # fmt: skip
-
 Regions = Mapping[int, tuple[int, int, int, int]]
 
 
@@ -98,7 +92,8 @@ class BlinkRules:
 class _Eye:
     """What the search needs to know of one view."""
 
-    pupil: pl.DataFrame
+    frames: NDArray[np.int64]
+    tracked: BoolArray
     time: NDArray[np.int64]
     lids: Openness
     relative: FloatArray  # opening with 0 where nothing is in sight, single frames smoothed away
@@ -125,21 +120,50 @@ def classify(
         of the open value, velocities in shares of the open value per second, empty where the lid was not seen
         on the way). Rows of frames that count as covered keep no shape.
     """
-    rules = rules or BlinkRules()
+    rows, blinks = classify_rows(LongRows.of(signals), rules, regions=regions)
+    return rows.table(), blinks
+
+
+def classify_rows(
+    signals: LongRows, rules: BlinkRules | None = None, *, regions: Regions | None = None
+) -> tuple[LongRows, pl.DataFrame]:
+    """As `classify`, of a recording that need not be in memory; a few columns at a time are."""
     blink_rows: list[tuple[object, ...]] = []
-    parts: list[pl.DataFrame] = []
-    for (view,), eye in sorted(signals.group_by("view"), key=lambda item: int(str(item[0][0]))):
-        if eye.filter(pl.col("object") == "pupil").is_empty():
-            parts.append(eye.with_columns(pl.lit(None, dtype=pl.Float64).alias(LID_OPENING)))
+    found: dict[int, EyeStates] = {}
+    states: dict[tuple[int, str], NDArray[np.uint8]] = {}
+    for view in signals.views:
+        there = {name: signals.rows(view, name) for of, name in signals.objects if of == view}
+        if "pupil" not in there:
             continue
-        one = _prepare(eye, rules, (regions or {}).get(int(str(view))))
-        states, dips = _states(one, rules)
-        slope = _slope(one)
-        blink_rows += [(view, *_row(one, dip, slope, rules)) for dip in dips]
-        parts.append(_with_states(eye, one, states))
-    table = pl.concat(parts) if parts else signals
-    key = ["frame_idx", "view", "object"]
-    return table.sort(key), pl.DataFrame(blink_rows, schema=BLINK_COLUMNS, orient="row")
+        eye = found[view] = find_blinks(there, rules, region=(regions or {}).get(view))
+        blink_rows += [(view, *row) for row in eye.blinks]
+        for name, rows in there.items():
+            states[view, name] = eye.states if name == "pupil" else others_states(rows, eye)
+    blinks = pl.DataFrame(blink_rows, schema=BLINK_COLUMNS, orient="row")
+    lids = {(view, "pupil"): {LID_OPENING: eye.opening} for view, eye in found.items()}
+    return signals.changed(lambda rows: put_states(rows, found), states, lids), blinks
+
+
+def find_blinks(
+    eye: Mapping[str, ObjectRows],
+    rules: BlinkRules | None = None,
+    *,
+    region: tuple[int, int, int, int] | None = None,
+) -> EyeStates:
+    """States and blinks of one eye.
+
+    Args:
+        eye: rows by object, of one view: "pupil", and what there is of "iris" and "sclera".
+        rules: limits; None for the defaults.
+        region: see `classify`.
+    """
+    rules = rules or BlinkRules()
+    one = _prepare(eye, rules, region)
+    states, dips = _states(one, rules)
+    slope = _slope(one)
+    gone = (states == STATES.index(LOST)) & ~np.isfinite(one.lids.values)
+    opening = np.where(gone, np.nan, np.minimum(one.relative, 1.0))
+    return EyeStates(one.frames, states, opening, [_row(one, dip, slope, rules) for dip in dips])
 
 
 def perclos(signals: pl.DataFrame, *, view: int = 0, closed: float = 0.2) -> float | None:
@@ -159,39 +183,41 @@ def perclos(signals: pl.DataFrame, *, view: int = 0, closed: float = 0.2) -> flo
     return float((rows[LID_OPENING] <= closed).sum()) / len(rows) if len(rows) else None
 
 
-def _prepare(eye: pl.DataFrame, rules: BlinkRules, region: tuple[int, int, int, int] | None) -> _Eye:
-    pupil = eye.filter(pl.col("object") == "pupil").sort("frame_idx")
-    lids = openness(eye)
+def _prepare(
+    eye: Mapping[str, ObjectRows], rules: BlinkRules, region: tuple[int, int, int, int] | None
+) -> _Eye:
+    pupil = eye["pupil"]
+    lids = openness(pupil, eye.get("iris"), eye.get("sclera"))
     relative = np.nan_to_num(lids.values, nan=0.0)
     if lids.step_s < SLOW_S and len(relative) > 2:
         # One frame is no blink: the middle of three, the ends as they are.
         relative[1:-1] = np.median(np.stack([relative[:-2], relative[1:-1], relative[2:]]), axis=0)
-    shape = pupil.select(pl.col("center_x_px", "center_y_px", "major_px").fill_null(float("nan"))).to_numpy()
+    center = np.stack([pupil.read(c) for c in ("center_x_px", "center_y_px")], axis=-1)
     return _Eye(
-        pupil,
-        pupil["timestamp_ns"].to_numpy().astype(np.int64),
+        pupil.frame_idx,
+        pupil.tracked,
+        pupil.time_ns,
         lids,
         relative,
         _threshold(relative, rules.min_amplitude_pupil if lids.source == PUPIL else rules.min_amplitude),
-        shape[:, :2],
-        shape[:, 2],
+        center,
+        pupil.read("major_px"),
         region,
     )
 
 
-def _states(eye: _Eye, rules: BlinkRules) -> tuple[NDArray[np.object_], list[tuple[int, int]]]:
+def _states(eye: _Eye, rules: BlinkRules) -> tuple[NDArray[np.uint8], list[tuple[int, int]]]:
     """State of the pupil on each frame, and first and last frame of each blink."""
     visible = eye.lids.pupil_visible
-    measured = (eye.pupil["state"] == TRACKED).to_numpy()
     inside, dips = np.zeros(len(visible), dtype=bool), []
     for first, last in _dips(eye, rules):
         if _is_blink(eye, first, last, rules):
             dips.append((first, last))
             inside[first : last + 1] = True
     # Outside a blink an odd shape is doubtful (`quality.doubtful`), but it is what was measured.
-    unseen = ~measured | (visible < rules.min_visible) | (inside & ~np.isfinite(visible))
-    states = np.where(unseen, np.where(inside, BLINK, LOST), TRACKED).astype(object)
-    return states, dips
+    unseen = ~eye.tracked | (visible < rules.min_visible) | (inside & ~np.isfinite(visible))
+    tracked, blink, lost = (np.uint8(STATES.index(state)) for state in (TRACKED, BLINK, LOST))
+    return np.where(unseen, np.where(inside, blink, lost), tracked), dips
 
 
 def _dips(eye: _Eye, rules: BlinkRules) -> list[tuple[int, int]]:
@@ -324,15 +350,15 @@ def _seen_closing(eye: _Eye, first: int, last: int) -> bool:
 
 def _row(eye: _Eye, dip: tuple[int, int], slope: FloatArray, rules: BlinkRules) -> tuple[object, ...]:
     first, last = dip
-    frames, onset, offset = eye.pupil["frame_idx"], int(eye.time[first]), int(eye.time[last + 1])
+    frames, onset, offset = eye.frames, int(eye.time[first]), int(eye.time[last + 1])
     closing = opening = None
     deepest = first + int(np.argmin(eye.relative[first : last + 1]))
     if _seen_closing(eye, first, last):
         closing = max(0.0, -float(slope[max(0, first - 1) : deepest + 1].min()))
         opening = max(0.0, float(slope[deepest : last + 2].max()))
     return (
-        frames[first],
-        frames[last],
+        int(frames[first]),
+        int(frames[last]),
         onset,
         offset,
         (offset - onset) / 1e6,
@@ -352,36 +378,6 @@ def _slope(eye: _Eye) -> FloatArray:
     index = np.arange(len(time))
     low, high = np.maximum(index - k, 0), np.minimum(index + k, len(time) - 1)
     return np.asarray((eye.relative[high] - eye.relative[low]) / np.maximum(time[high] - time[low], 1e-9))
-
-
-def _with_states(eye: pl.DataFrame, one: _Eye, states: NDArray[np.object_]) -> pl.DataFrame:
-    """Set the pupil's states; the eye's other objects say blink instead of lost during a blink."""
-    opening = np.where(
-        (states == LOST) & ~np.isfinite(one.lids.values), np.nan, np.minimum(one.relative, 1.0)
-    )
-    lookup = pl.DataFrame(
-        {
-            "frame_idx": one.pupil["frame_idx"],
-            "_pupil": [str(s) for s in states],
-            LID_OPENING: pl.Series(opening).fill_nan(None),
-        }
-    )
-    is_pupil = pl.col("object") == "pupil"
-    state = (
-        pl.when(is_pupil)
-        .then(pl.col("_pupil"))
-        .when((pl.col("state") == LOST) & (pl.col("_pupil") == BLINK))
-        .then(pl.lit(BLINK))
-        .otherwise(pl.col("state"))
-    )
-    out = eye.join(lookup, on="frame_idx", how="left").with_columns(
-        state.alias("state"), pl.when(is_pupil).then(pl.col(LID_OPENING)).alias(LID_OPENING)
-    )
-    gone = pl.col("state") != TRACKED
-    shape = [c for c in _SHAPE if c in out.columns]
-    return out.drop("_pupil").with_columns(
-        [pl.when(gone).then(None).otherwise(pl.col(c)).alias(c) for c in shape]
-    )
 
 
 def _joined(low: BoolArray, time: NDArray[np.int64], merge_ms: float) -> BoolArray:
