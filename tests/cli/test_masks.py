@@ -45,7 +45,10 @@ def test_a_picture_in_a_folder_out(files: tuple[Path, Path], tmp_path: Path) -> 
     assert len(run["model"]["weights_sha256"]) == 64
     again = runner.invoke(app, [*arguments, *options])
     assert again.exit_code == 2
-    assert "holds another run" in again.stderr
+    assert "holds another run" in again.stderr and "--resume" not in again.stderr  # it has no such option
+    none = ["masks", str(picture), "-o", str(tmp_path / "none"), "-m", "miniature", "-w", str(weights)]
+    found = runner.invoke(app, [*none, "--points-per-side", "2", "--pred-iou-thresh", "1"])
+    assert found.exit_code == 0 and "0 masks" in found.output and "lower --pred-iou-thresh" in found.output
 
 
 @pytest.mark.parametrize(

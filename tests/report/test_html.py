@@ -11,6 +11,7 @@ import pytest
 from ocusam.core.geometry import Ellipse
 from ocusam.eye.blink import classify
 from ocusam.eye.events import find_events
+from ocusam.eye.long_rows import LongRows
 from ocusam.eye.quality import doubtful, quality
 from ocusam.eye.signals import Measurement, SignalTable
 from ocusam.report.html import ReportTables, Thumbnail, methods, render
@@ -35,7 +36,7 @@ def tables() -> ReportTables:
     pupil = signals.select("frame_idx", "timestamp_ns", x="center_x_px", y="center_y_px")
     events = find_events(pupil, blinks=blinks)
     doubts = doubtful(signals)
-    return ReportTables(signals, blinks, events, quality(signals, doubts), doubts)
+    return ReportTables(LongRows.of(signals), blinks, events, quality(signals, doubts), doubts)
 
 
 def data_of(page: str, name: str) -> list[dict[str, object]]:
@@ -80,5 +81,5 @@ def test_a_recording_with_nothing_in_it() -> None:
             ).schema
         }
     )
-    page = render(ReportTables(signals, blinks, empty, quality(signals, doubts), doubts), {}, [])
+    page = render(ReportTables(LongRows.of(signals), blinks, empty, quality(signals, doubts), doubts), {}, [])
     assert "No saccades were found" in page and "video was not at hand" in page

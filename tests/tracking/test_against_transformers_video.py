@@ -3,9 +3,10 @@
 Both have the same random weights and a small input. What is compared are the low-res logits of every frame
 (relative L2). With clicks, boxes, several points, two objects and backward the two agree to 1e-5; the last
 bits differ since sums are taken in another order, and rounding memory maps to bfloat16 now and then turns
-such a bit into some 1e-5 more. Once, with `small`, such a bit decides a pixel: its logit on the prompted
-frame is zero but for rounding, and the mask that goes into memory is binarised. The frames behind it differ
-by .1 % then; so do those of our own network when its first weights are disturbed by one part in a million.
+such a bit into some 1e-5 more. With `small` and `base_plus` such a bit decides a pixel: its logit on the
+prompted frame is zero but for rounding, and the mask that goes into memory is binarised. The frames behind it
+differ by .1 % then; those of our own network, its first weights disturbed by one part in a million, by up to
+.2 % (`base_plus`). So the sizes other than tiny have a wider limit.
 
 Where transformers differs from the published predictor, and we do not (each shown below: with the cause taken
 away the two agree, with it they do not):
@@ -43,6 +44,8 @@ pytestmark = pytest.mark.slow
 SIDE, FRAMES = 128, 8
 # Ten times what is met; half of what the smallest difference below makes.
 PER_FRAME = 5e-4
+# Twice what rounding makes of a pixel on the edge; the first three differences make 1 to 28 %.
+OTHER_SIZES = 5e-3
 
 Masks = dict[int, Tensor]
 
@@ -156,10 +159,8 @@ def test_forward(tiny: SAM2, peer: Any, pictures: NDArray[np.uint8], scenario: s
     assert len(off) == FRAMES and equal(off), off
 
 
-@pytest.mark.parametrize(("size", "limit"), [("small", 2e-3), ("base_plus", PER_FRAME), ("large", PER_FRAME)])
-def test_the_other_sizes(
-    drawn_network: Callable[..., SAM2], pictures: NDArray[np.uint8], size: str, limit: float
-) -> None:
+@pytest.mark.parametrize("size", ["small", "base_plus", "large"])
+def test_the_other_sizes(drawn_network: Callable[..., SAM2], pictures: NDArray[np.uint8], size: str) -> None:
     network = drawn_network(f"sam2.1_hiera_{size}", image_size=SIDE, binarize_mask_from_pts_for_mem_enc=True)
     found = []
     for side in (Ours(network, pictures[:5]), Theirs(video_peer(network), pictures[:5])):
@@ -168,7 +169,7 @@ def test_the_other_sizes(
         side.answer(0)
         found.append(side.propagate())
     off = errors(*found)
-    assert len(off) == 5 and off[0] < PER_FRAME and max(off) < limit, off
+    assert len(off) == 5 and off[0] < PER_FRAME and max(off) < OTHER_SIZES, off
 
 
 def test_backward(tiny: SAM2, peer: Any, pictures: NDArray[np.uint8]) -> None:

@@ -1,7 +1,7 @@
 import numpy as np
 import torch
 
-from ocusam.model.sam2 import suppress_overlaps
+from ocusam.model.values import suppress_overlaps
 from ocusam.tracking.postprocess import fill_holes, replace_small_regions, resize_logits, small_regions
 
 

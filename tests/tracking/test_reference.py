@@ -24,7 +24,8 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from ocusam.model.sam2 import SAM2, ImageFeatures
+from ocusam.model.sam2 import SAM2
+from ocusam.model.values import ImageFeatures
 from ocusam.tracking.image_predictor import SAM2ImagePredictor
 from ocusam.tracking.session import VideoSession
 from ocusam.tracking.video_predictor import SAM2VideoPredictor

@@ -13,6 +13,7 @@ from ocusam.video.live import DeviceFeed, Feed, FileFeed, Grabber, StreamFeed, o
 from ocusam.video.push import PushSource
 from ocusam.video.source import EndOfVideo, Frame, SequenceSource
 from ocusam.video.writer import VideoWriter
+from rtsp_camera import RtspCamera
 
 PICTURES = np.arange(6, dtype=np.uint8)[:, None, None, None] * np.ones((1, 4, 5, 3), np.uint8)
 
@@ -107,6 +108,51 @@ def test_what_opens_as_what(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     for number in ("0", 1):
         open_feed(number)
     assert opened == [0, 1]
+
+
+def test_an_rtsp_camera() -> None:
+    pictures = [np.full((48, 64, 3), (200, 20 + 8 * i, 60), np.uint8) for i in range(12)]
+    with RtspCamera(pictures, fps=25) as camera:
+        feed = open_feed(camera.address)
+        assert isinstance(feed, StreamFeed) and feed.live and feed.fps == 25
+        frames = list(feed)  # to the end: the camera hangs up
+        feed.close()
+    assert [frame.frame_idx for frame in frames] == list(range(12))
+    for frame, picture in zip(frames, pictures, strict=True):
+        assert np.abs(frame.image.astype(int) - picture).max() < 8
+    # Though the first frame comes without a time of its own.
+    assert [frame.timestamp_ns for frame in frames] == [40_000_000 * i for i in range(12)]
+
+
+def test_a_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    """OpenCV's pictures are blue first, and their times are those of their arrival."""
+
+    class Capture:
+        def __init__(self, number: int) -> None:
+            self.left = 3 if number == 0 else 0
+
+        def isOpened(self) -> bool:
+            return self.left > 0
+
+        def get(self, what: int) -> float:
+            return 0.0  # many drivers do not say
+
+        def read(self) -> tuple[bool, np.ndarray | None]:
+            self.left -= 1
+            return (True, np.full((4, 5, 3), (1, 2, 3), np.uint8)) if self.left >= 0 else (False, None)
+
+        def release(self) -> None:
+            self.left = -1
+
+    monkeypatch.setattr("ocusam.video.live.cv2.VideoCapture", Capture)
+    feed = open_feed("0")
+    frames = list(feed)
+    feed.close()
+    assert feed.live and feed.fps is None and [frame.frame_idx for frame in frames] == [0, 1, 2]
+    assert frames[0].image[0, 0].tolist() == [3, 2, 1]
+    assert (np.diff([frame.timestamp_ns for frame in frames]) >= 0).all()
+    with pytest.raises(InputError, match="plugged in"):
+        open_feed(1)
 
 
 @pytest.mark.parametrize("source", ["no_such_file.mp4", "rtsp://127.0.0.1:1/none", 97])

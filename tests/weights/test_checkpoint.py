@@ -24,6 +24,8 @@ def test_what_is_saved_is_loaded(tmp_path: Path, name):
     assert same(load_state(tmp_path / name), STATE)
     assert read_metadata(tmp_path / name) == ({"made": "by hand"} if name.endswith("s") else {})
     assert [p.name for p in tmp_path.iterdir()] == [name]
+    (tmp_path / "any").touch()
+    assert (tmp_path / name).stat().st_mode == (tmp_path / "any").stat().st_mode, "as readable as other files"
 
 
 def test_half_precision_comes_back_as_float32(tmp_path: Path):
@@ -55,13 +57,17 @@ def test_published_bare_and_fine_tuned_dictionaries(tmp_path: Path, content):
 def test_files_that_are_no_weights(tmp_path: Path):
     with pytest.raises(WeightsError, match="No such weights file"):
         load_state(tmp_path / "none.pt")
-    for name in ("text.pt", "text.safetensors"):
-        (tmp_path / name).write_text("no weights at all " * 20)
-        with pytest.raises(WeightsError, match=name):
+    for name, text in (
+        ("text.pt", "no weights at all " * 20),
+        ("empty.pt", ""),
+        ("page.pth", "<!doctype html>"),
+        ("text.safetensors", "no weights at all " * 20),
+    ):
+        (tmp_path / name).write_text(text)
+        with pytest.raises(WeightsError, match=name) as caught:
             load_state(tmp_path / name)
-    (tmp_path / "empty.pt").touch()
-    with pytest.raises(WeightsError):
-        load_state(tmp_path / "empty.pt")
+        assert str(caught.value).count(name) == 1
+        assert name.endswith(".safetensors") or "no file of weights" in str(caught.value)
     for content in ([1, 2], {"a": 1}, {}):
         torch.save(content, tmp_path / "other.pt")
         with pytest.raises(WeightsError, match="no dictionary of named tensors"):
@@ -78,8 +84,9 @@ def test_a_file_cannot_run_code(tmp_path: Path, monkeypatch):
     torch.save({"model": Bomb()}, "bomb.pt")
     Path("raw.pt").write_bytes(pickle.dumps(Bomb()))
     for name in ("bomb.pt", "raw.pt"):
-        with pytest.raises(WeightsError):
+        with pytest.raises(WeightsError, match=r"more than weights.*not opened") as caught:
             load_state(name)
+        assert "weights_only" not in str(caught.value), "PyTorch's advice to run the code is not passed on"
     assert not Path("bomb-went-off").exists()
 
 

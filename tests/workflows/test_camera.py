@@ -18,6 +18,7 @@ from ocusam.tracking.video_predictor import SAM2VideoPredictor
 from ocusam.video.live import FileFeed
 from ocusam.video.source import Frame
 from ocusam.workflows.camera import CameraSettings, Latencies, run_camera
+from ocusam.workflows.inputs.prompt_pack import read_json
 from ocusam.workflows.session.masklets import Masklets
 
 
@@ -48,11 +49,12 @@ def test_a_recording_holds_what_an_eye_run_holds(
     assert 0 < run.latency_ms_median <= run.latency_ms_p95
     assert seen[-1] == (10, 10)
     tables = {f"{name}.csv" for name in ("signals", "blinks", "quality", "events", "doubtful")}
-    names = {"run.json", "masklets", "overlay.mp4", "report.html", *tables}
+    names = {"run.json", "prompts.json", "masklets", "overlay.mp4", "report.html", *tables}
     assert {path.name for path in out.iterdir()} == names
     assert (out / "report.html").read_text().count('"why":') == 10  # frames of the overlay
     record = json.loads((out / "run.json").read_text())
     assert record["status"] == "finished" and record["frames"] == 10 and record["dropped"] == 0
+    assert read_json(out / "prompts.json").names == ["pupil", "iris"]
     signals = pl.read_csv(out / "signals.csv")
     assert signals.filter(object="pupil")["frame_idx"].to_list() == list(range(10))
     assert signals.filter(object="iris")["frame_idx"].to_list() == list(range(3, 10))

@@ -238,6 +238,9 @@ def test_what_is_refused(
         fix(run, "pupil:5,5@5", network, write_clip(tmp_path / "other.mp4", 45))
     with pytest.raises(InputError, match="holds no run"):
         fix(tmp_path, "pupil:5,5@5", network, base[0])
+    (tmp_path / "run.json").write_text("{}")
+    with pytest.raises(InputError, match="no session to correct"):
+        fix(tmp_path, "pupil:5,5@5", network, base[0])
     assert stored(run) == before
 
 

@@ -59,6 +59,10 @@ def batch(
     cross_negatives: options.CrossNegatives = False,
     snapshots: options.SnapshotFrames = 64,
     recover: options.Recover = True,
+    dtype: options.Dtype = "float32",
+    size: options.Size = "fine",
+    compiled: options.Compile = False,
+    engine: options.Engine = "torch",
     start_over: Annotated[
         bool,
         typer.Option(
@@ -85,6 +89,10 @@ def batch(
         cross_negatives=cross_negatives,
         snapshot_frames=snapshots,
         recover=recover,
+        dtype=dtype,
+        size=size,
+        compiled=compiled,
+        engine=engine,
     )
     with _watcher(len(items)) as watcher:
         wanted = BatchOptions(model, weights, device, settings, jobs, start_over=start_over)

@@ -44,11 +44,25 @@ def camera(
     model: options.Model = "nano",
     weights: options.Weights = None,
     device: options.Device = "cpu",
+    dtype: options.Dtype = "float32",
+    size: options.Size = "fine",
+    compiled: options.Compile = False,
+    engine: options.Engine = "torch",
 ) -> None:
     """Follow objects live from a camera, a network stream or a file; Ctrl-C or q ends it."""
     from ocusam.workflows.camera import CameraSettings, run_camera
 
-    settings = CameraSettings(drop=drop, max_frames=max_frames, window=window, overlay=overlay, report=report)
+    settings = CameraSettings(
+        drop=drop,
+        max_frames=max_frames,
+        window=window,
+        overlay=overlay,
+        report=report,
+        dtype=dtype,
+        size=size,
+        compiled=compiled,
+        engine=engine,
+    )
     with console.bar() as progress:
         run = run_camera(
             source,

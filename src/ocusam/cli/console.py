@@ -31,6 +31,7 @@ from ocusam.core.errors import OcusamError
 P = ParamSpec("P")
 R = TypeVar("R")
 BAD_INPUT, INTERRUPTED = 2, 130
+BROKEN_OFF = " (the video breaks off here: it announces more)"
 
 
 def out() -> Console:
@@ -102,9 +103,9 @@ def bar(label: str = "", unit: str = "frames") -> Iterator[Callable[[int, int | 
             started[what] = (time.perf_counter(), done)
         progress.update(tasks[what], completed=done, total=total)  # type: ignore[arg-type]
         if total is not None and done >= total and not console.is_terminal:
-            seconds = time.perf_counter() - started[what][0]
-            speed = (done - started[what][1]) / seconds if seconds > 0 else 0.0
-            sys.stderr.write(f"{label} {what}: {done} {unit}, {speed:.1f} {unit}/s\n".lstrip())
+            seconds, counted = time.perf_counter() - started[what][0], done - started[what][1]
+            speed = f", {counted / seconds:.1f} {unit}/s" if counted and seconds > 0 else ""
+            sys.stderr.write(f"{label} {what}: {done} {unit}{speed}\n".lstrip())
 
     with progress:
         yield report

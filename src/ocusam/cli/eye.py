@@ -28,7 +28,12 @@ def eye(
     resume: options.Resume = False,
     snapshots: options.SnapshotFrames = 64,
     recover: options.Recover = True,
+    clear_clicks: options.ClearClicks = True,
     dtype: options.Dtype = "float32",
+    size: options.Size = "fine",
+    compiled: options.Compile = False,
+    engine: options.Engine = "torch",
+    glints: options.Glints = "auto",
 ) -> None:
     """Eye movements from an eye video: tables (signals, blinks, events, quality, doubtful frames), masks,
     overlay.mp4 and report.html.
@@ -50,7 +55,12 @@ def eye(
         resume=resume,
         snapshot_frames=snapshots,
         recover=recover,
+        clear_clicks=clear_clicks,
         dtype=dtype,
+        size=size,
+        compiled=compiled,
+        engine=engine,
+        glints=glints,
     )
     with console.bar() as progress:
         recording = track_eye(
@@ -70,7 +80,7 @@ def eye(
         screen.print(line)
     for again in recording.recoveries:
         screen.print(describe_recovery(again))
-    broken = " (the video breaks off here: it announces more)" if recording.truncated else ""
+    broken = console.BROKEN_OFF if recording.truncated else ""
     screen.print(
         f"{recording.num_frames} frames{broken}, {recording.fps:.1f} frames/s, {len(recording.blinks)} blinks"
     )

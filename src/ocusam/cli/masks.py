@@ -97,4 +97,11 @@ def masks(
             settings=settings,
             progress=progress,
         )
-    console.out().print(f"{len(found.records)} masks in {found.seconds:.1f} s\nwritten to {out}")
+    screen = console.out()
+    screen.print(f"{len(found.records)} masks in {found.seconds:.1f} s")
+    if not found.records:
+        screen.print(
+            "none is good enough: lower --pred-iou-thresh or --stability-score-thresh (nano knows eyes only, "
+            "and its edges are soft: 0.6 and 0.3)"
+        )
+    screen.print(f"written to {out}")

@@ -67,9 +67,36 @@ Dtype = Annotated[
     str,
     typer.Option(
         "--dtype",
-        metavar="float32|bfloat16",
+        metavar="float32|bfloat16|float16",
         help="Type of the network's numbers. bfloat16 is faster where the processor has it (AVX512-BF16, "
-        "AMX); a pupil's centre then moves by hundredths of a pixel on most frames, an iris's by more.",
+        "AMX); a pupil's centre then moves by hundredths of a pixel on most frames, an iris's by more. "
+        "float16 is for GPUs.",
+    ),
+]
+Size = Annotated[
+    str,
+    typer.Option(
+        "--size",
+        metavar="fine|fast|PIXELS",
+        help="Side of the square picture that the network sees, px, a multiple of 32; time goes with its "
+        "area, about. fine is the network's own (nano: 256), fast a smaller one (nano: 160) for speed.",
+    ),
+]
+Compile = Annotated[
+    bool,
+    typer.Option(
+        "--compile",
+        help="Send the network through torch.compile before the first frame (minutes, needs a C++ compiler); "
+        "for a GPU, where thousands of frames follow.",
+    ),
+]
+Engine = Annotated[
+    str,
+    typer.Option(
+        "--engine",
+        metavar="torch|openvino",
+        help="What runs the network. openvino takes less time on the CPU, with the same results but for "
+        "rounding; it needs `pip install 'ocusam[openvino]'`, and some seconds before the first frame.",
     ),
 ]
 Views = Annotated[
@@ -112,12 +139,28 @@ SnapshotFrames = Annotated[
         "takes 0.25 MB an object each time.",
     ),
 ]
+Glints = Annotated[
+    str,
+    typer.Option(
+        help="Corneal reflections in signals.csv, with their pupil-reflection vectors: auto (those clicked, "
+        "or else what is found near the pupil by picture processing), a number from 1 to 8 (look for at "
+        "most so many), or off.",
+    ),
+]
 Recover = Annotated[
     bool,
     typer.Option(
         "--recover/--no-recover",
         help="Look again for a pupil that has been lost for longer than a blink (half a second and 10 "
         "frames), and click it where one convinces; run.json says where.",
+    ),
+]
+ClearClicks = Annotated[
+    bool,
+    typer.Option(
+        "--clear-clicks/--bare-clicks",
+        help="Where it is clear which outline a single click on a pupil or an iris means, by the network's "
+        "answers and the picture's edges, start from its mask; or always from the click alone. nano only.",
     ),
 ]
 CrossNegatives = Annotated[

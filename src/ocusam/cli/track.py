@@ -24,6 +24,9 @@ def track(
     resume: options.Resume = False,
     snapshots: options.SnapshotFrames = 64,
     dtype: options.Dtype = "float32",
+    size: options.Size = "fine",
+    compiled: options.Compile = False,
+    engine: options.Engine = "torch",
 ) -> None:
     """Masks of any objects through any video: masklets/ (COCO RLE in Parquet) and overlay.mp4."""
     from ocusam.workflows.inputs.settings import RunSettings
@@ -45,8 +48,12 @@ def track(
                 resume=resume,
                 snapshot_frames=snapshots,
                 dtype=dtype,
+                size=size,
+                compiled=compiled,
+                engine=engine,
             ),
             progress=progress,
         )
     names = ", ".join(masklets.objects)
-    console.out().print(f"{masklets.num_frames} frames, objects: {names}\nwritten to {out}")
+    broken = console.BROKEN_OFF if masklets.truncated else ""
+    console.out().print(f"{masklets.num_frames} frames{broken}, objects: {names}\nwritten to {out}")

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 from importlib import resources
@@ -24,6 +24,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import plotly
 import polars as pl
 
 from ocusam.eye.events import SACCADE, main_sequence
@@ -33,7 +34,7 @@ from ocusam.report.overlay import Picture
 from ocusam.report.plots import Figure, eye_traces, main_sequence_figure
 from ocusam.report.tables import ReportTables, cell, event_unit, html_table
 
-__all__ = ["ReportTables", "Thumbnail", "event_unit", "methods", "render"]
+__all__ = ["ReportTables", "Thumbnail", "event_unit", "methods", "pieces", "render"]
 
 JPEG_QUALITY = 72
 BUDGET = 6_000_000
@@ -57,16 +58,20 @@ class Thumbnail:
 
     Attributes:
         frame_idx, timestamp_ns: its moment.
-        picture: uint8 (H, W, 3) RGB.
+        picture: uint8 (H, W, 3) RGB, or what gives it: hundreds of them are large.
         why: what it shows, or "".
         view: the eye it belongs to, or None for all.
     """
 
     frame_idx: int
     timestamp_ns: int
-    picture: Picture
+    picture: Picture | Callable[[], Picture]
     why: str = ""
     view: int | None = None
+
+    def pixels(self) -> Picture:
+        """The picture."""
+        return self.picture() if callable(self.picture) else self.picture
 
 
 def render(
@@ -84,6 +89,17 @@ def render(
         thumbnails: pictures of moments, any order.
         overlay: `overlay.mp4` lies beside the page.
     """
+    return "".join(pieces(tables, record, thumbnails, overlay=overlay))
+
+
+def pieces(
+    tables: ReportTables,
+    record: dict[str, Any],
+    thumbnails: Sequence[Thumbnail] = (),
+    *,
+    overlay: bool = False,
+) -> Iterator[str]:
+    """As `render`, piece by piece: a page of ten megabytes need not be in memory."""
     figures = _figures(tables)
     body = [
         f"<h1>{escape(_title(record))}</h1>",
@@ -111,23 +127,24 @@ def render(
         "<h2>Provenance</h2>",
         _provenance(record),
     ]
-    first_ns = int(str(tables.signals["timestamp_ns"].min() or 0))
-    film = {"there": overlay, "first": round(first_ns / 1e9, 4)}
-    return _page(_title(record), body, figures, thumbnails, film)
+    span = tables.signals.span_ns()
+    film = {"there": overlay, "first": round((span[0] if span is not None else 0) / 1e9, 4)}
+    yield from _page(_title(record), body, figures, thumbnails, film)
 
 
 def _figures(tables: ReportTables) -> list[Figure]:
     out: list[Figure] = []
-    views = tables.signals.filter(pl.col("object") == "pupil")["view"].unique().sort().to_list()
+    views = [view for view, name in tables.signals.objects if name == "pupil"]
     for view in views:
         mine = pl.col("view") == view
-        pupil = tables.signals.filter(mine & (pl.col("object") == "pupil"))
+        gaze = None
         if tables.gaze is not None:
             names = [c for c in tables.gaze.columns if c.startswith("gaze_")]
             found = tables.gaze.filter(mine).select("frame_idx", *names)
-            pupil = pupil.join(found, on="frame_idx", how="left") if len(found) else pupil
+            gaze = found if len(found) else None
         title = f"view {view}" if len(views) > 1 else ""
-        figure = eye_traces(pupil, tables.blinks.filter(mine), tables.doubtful.filter(mine), title=title)
+        pupil, blinks, doubts = tables.signals.rows(view, "pupil"), tables.blinks, tables.doubtful
+        figure = eye_traces(pupil, blinks.filter(mine), doubts.filter(mine), gaze, title=title)
         out.append({"id": f"traces-{view}", "view": view, **figure})
     events = tables.events if tables.gaze_events is None else tables.gaze_events
     unit = event_unit(events)
@@ -147,8 +164,7 @@ def _title(record: dict[str, Any]) -> str:
 
 
 def _lead(tables: ReportTables, record: dict[str, Any]) -> str:
-    time = tables.signals["timestamp_ns"]
-    seconds = (int(str(time.max())) - int(str(time.min()))) / 1e9 if len(time) else 0.0
+    (first, last), frames = tables.signals.span_ns() or (0, 0), len(tables.signals.frames())
     full = len(tables.blinks.filter(pl.col("kind") != "partial")) if "kind" in tables.blinks.columns else 0
     broken = (
         " <b>The video breaks off: it announces more frames than could be read.</b>"
@@ -157,7 +173,7 @@ def _lead(tables: ReportTables, record: dict[str, Any]) -> str:
     )
     saccades = len(tables.events.filter(pl.col("event") == SACCADE))
     return (
-        f"<p>{seconds:.1f} s, {tables.signals['frame_idx'].n_unique()} frames; {len(tables.blinks)} blinks "
+        f"<p>{(last - first) / 1e9:.1f} s, {frames} frames; {len(tables.blinks)} blinks "
         f"({full} full), {saccades} saccades, {len(tables.doubtful)} doubtful masks.{broken}</p>"
     )
 
@@ -211,28 +227,28 @@ def _page(
     figures: list[Figure],
     thumbnails: Sequence[Thumbnail],
     film: dict[str, Any],
-) -> str:
-    from plotly.offline import get_plotlyjs  # takes a moment to import
-
+) -> Iterator[str]:
     files = resources.files("ocusam.report")
     css, script = (files.joinpath(name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
-    pictures = sorted(
-        (
-            {"frame": t.frame_idx, "seconds": round(t.timestamp_ns / 1e9, 4), "why": t.why, "view": t.view,
-             "jpeg": jpeg}
-            for t, jpeg in zip(thumbnails, _jpegs([t.picture for t in thumbnails]), strict=True)
-        ),
-        key=lambda p: float(str(p["seconds"])),
-    )  # fmt: skip
-    data = "".join(
-        f'<script type="application/json" id="{name}">{_script_json(value)}</script>'
-        for name, value in (("figures", figures), ("pictures", pictures), ("film", film))
-    )
-    return (
+    yield (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
-        f"<style>{css}</style></head><body>{''.join(body)}{data}"
-        f"<script>{get_plotlyjs()}</script><script>{script}</script></body></html>\n"
+        f"<style>{css}</style></head><body>"
     )
+    yield from body
+    yield f'<script type="application/json" id="figures">{_script_json(figures)}</script>'
+    yield '<script type="application/json" id="pictures">['
+    moments = zip(thumbnails, _jpegs(thumbnails), strict=True)
+    comma = ""
+    for t, jpeg in sorted(moments, key=lambda moment: round(moment[0].timestamp_ns / 1e9, 4)):
+        seconds = round(t.timestamp_ns / 1e9, 4)
+        about = {"frame": t.frame_idx, "seconds": seconds, "why": t.why, "view": t.view, "jpeg": jpeg}
+        yield comma + _script_json(about)
+        comma = ","
+    yield f']</script><script type="application/json" id="film">{_script_json(film)}</script><script>'
+    # By pieces, and from the file: plotly's own way takes fifteen megabytes for a text of five.
+    with resources.files(plotly).joinpath("package_data", "plotly.min.js").open(encoding="utf-8") as file:
+        yield from iter(lambda: file.read(1 << 16), "")
+    yield f"</script><script>{script}</script></body></html>\n"
 
 
 def _script_json(value: Any) -> str:
@@ -240,11 +256,11 @@ def _script_json(value: Any) -> str:
     return json.dumps(value, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
 
 
-def _jpegs(pictures: Sequence[Picture]) -> list[str]:
+def _jpegs(thumbnails: Sequence[Thumbnail]) -> list[str]:
     """Pictures as base64 of JPEG, made smaller until they keep to the budget."""
     factor = 1.0
     while True:
-        made = [_jpeg(picture, factor) for picture in pictures]
+        made = [_jpeg(thumbnail.pixels(), factor) for thumbnail in thumbnails]
         total = sum(len(text) for text in made)
         if total <= BUDGET or factor < 0.3:
             return made

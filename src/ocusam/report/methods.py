@@ -14,6 +14,7 @@ from typing import Any
 import polars as pl
 
 from ocusam.eye.events import FIXATION, SACCADE, EventRules
+from ocusam.eye.signals import KNOWN_PATTERN
 from ocusam.report.tables import ReportTables, event_unit
 
 _DETECTORS = {
@@ -45,6 +46,13 @@ def methods(tables: ReportTables, record: dict[str, Any]) -> str:
         "onset and offset at 10 % of the amplitude; no pupil values are given where the pupil is covered, "
         "and no sample was interpolated or filtered.",
     ]
+    lamps = tables.quality.filter(pl.col("object").str.contains(f"^({KNOWN_PATTERN})$"))
+    if len(lamps):
+        names = ", ".join(sorted(lamps["object"].unique().to_list()))
+        sentences.append(
+            f"Corneal reflections ({names}) were located in the picture as the intensity-weighted centre of "
+            "the bright spot, and told apart by their places relative to the pupil and to each other."
+        )
     if tables.calibration is not None:
         sentences += _calibrated(tables.calibration)
     sentences.append(_events(tables))

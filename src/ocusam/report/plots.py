@@ -18,6 +18,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from ocusam.eye.long_rows import STATES, ObjectRows
+
 FloatArray = NDArray[np.float64]
 Figure = dict[str, Any]
 
@@ -57,24 +59,33 @@ def thin(time: FloatArray, values: FloatArray, most: int = MAX_POINTS) -> tuple[
     return [round(float(t), 4) for t in time], shown
 
 
-def eye_traces(pupil: pl.DataFrame, blinks: pl.DataFrame, doubts: pl.DataFrame, *, title: str = "") -> Figure:
+def eye_traces(
+    pupil: ObjectRows,
+    blinks: pl.DataFrame,
+    doubts: pl.DataFrame,
+    gaze_rows: pl.DataFrame | None = None,
+    *,
+    title: str = "",
+) -> Figure:
     """Pupil position, diameter, lid opening and gaze of one eye over time.
 
     Args:
-        pupil: the pupil's rows of one view, with states; optionally `lid_opening`, `gaze_x_*`, `gaze_y_*`.
+        pupil: the pupil's rows of one view, with states.
         blinks, doubts: tables of the same view.
+        gaze_rows: frame_idx, `gaze_x_*`, `gaze_y_*` of the same view, or None.
         title: stands above the figure.
     """
-    pupil = pupil.sort("frame_idx")
-    time = pupil["timestamp_ns"].to_numpy().astype(np.float64) / 1e9
+    time = pupil.time_ns.astype(np.float64) / 1e9
     panels: list[tuple[str, list[tuple[str, str, str]]]] = [
         ("centre, px", [("x", "center_x_px", COLORS["x"]), ("y", "center_y_px", COLORS["y"])]),
         ("diameter, px", [("diameter", "major_px", COLORS["diameter"])]),
     ]
-    if "lid_opening" in pupil.columns and pupil["lid_opening"].is_not_null().any():
+    if "lid_opening" in pupil.names and np.isfinite(pupil.read("lid_opening")).any():
         panels.append(("lid opening", [("lid opening", "lid_opening", COLORS["lid"])]))
-    gaze = [c for c in pupil.columns if c.startswith(("gaze_x_", "gaze_y_"))]
-    if gaze:
+    gaze = [] if gaze_rows is None else [c for c in gaze_rows.columns if c.startswith(("gaze_x_", "gaze_y_"))]
+    if gaze_rows is not None and gaze:
+        frames = pl.DataFrame({"frame_idx": pupil.frame_idx})
+        gaze_rows = frames.join(gaze_rows, on="frame_idx", how="left", maintain_order="left")
         unit = gaze[0].rsplit("_", 1)[1]
         panels.insert(
             0, (f"gaze, {unit}", [(c[:6].replace("_", " "), c, COLORS[c[5]]) for c in sorted(gaze)])
@@ -94,7 +105,10 @@ def eye_traces(pupil: pl.DataFrame, blinks: pl.DataFrame, doubts: pl.DataFrame, 
         domain = [max(0.0, top - height), top]
         layout[f"yaxis{axis}"] = {"title": {"text": label}, "domain": domain, "zeroline": False}
         for name, column, color in lines:
-            values = pupil[column].cast(pl.Float64).fill_null(float("nan")).to_numpy().astype(np.float64)
+            if gaze_rows is not None and column in gaze:
+                values = gaze_rows[column].cast(pl.Float64).fill_null(float("nan")).to_numpy()
+            else:
+                values = pupil.read(column) if column == "lid_opening" else pupil.numbers(column)
             x, y = thin(time, values)
             line = {"color": color, "width": 1}
             traces.append(
@@ -106,26 +120,26 @@ def eye_traces(pupil: pl.DataFrame, blinks: pl.DataFrame, doubts: pl.DataFrame, 
     return {"data": traces, "layout": layout}
 
 
-def _doubt_marks(pupil: pl.DataFrame, doubts: pl.DataFrame, axis: str) -> list[Figure]:
+def _doubt_marks(pupil: ObjectRows, doubts: pl.DataFrame, axis: str) -> list[Figure]:
     """One marker for each doubtful frame, on the trace of the diameter."""
     mine = doubts.filter(pl.col("object") == "pupil").head(MAX_SPANS)
     if mine.is_empty():
         return []
-    joined = mine.join(pupil.select("frame_idx", "major_px"), on="frame_idx", how="left")
+    at = np.searchsorted(pupil.frame_idx, mine["frame_idx"].to_numpy())
+    width = pupil.numbers("major_px")[at]
     return [
         {"type": "scatter", "mode": "markers", "name": "doubtful", "yaxis": f"y{axis}",
-         "x": [round(t / 1e9, 4) for t in joined["timestamp_ns"]],
-         "y": [None if v is None else round(v, 3) for v in joined["major_px"]],
-         "text": [f"frame {f}: {r}" for f, r in zip(joined["frame_idx"], joined["reason"], strict=True)],
+         "x": [round(t / 1e9, 4) for t in mine["timestamp_ns"]],
+         "y": [round(float(v), 3) if np.isfinite(v) else None for v in width],
+         "text": [f"frame {f}: {r}" for f, r in zip(mine["frame_idx"], mine["reason"], strict=True)],
          "hoverinfo": "text+x", "marker": {"color": COLORS["doubt"], "size": 7, "symbol": "diamond-open"}}
     ]  # fmt: skip
 
 
-def _spans(pupil: pl.DataFrame, blinks: pl.DataFrame) -> list[Figure]:
+def _spans(pupil: ObjectRows, blinks: pl.DataFrame) -> list[Figure]:
     """Shaded stretches: blinks, and frames on which the pupil is lost."""
     spans = [(r["onset_ns"], r["offset_ns"], _BLINK) for r in blinks.iter_rows(named=True)]
-    lost = (pupil["state"] == "lost").to_numpy()
-    time = pupil["timestamp_ns"].to_numpy()
+    lost, time = pupil.states == STATES.index("lost"), pupil.time_ns
     edges = np.flatnonzero(np.diff(np.concatenate([[False], lost, [False]]).astype(np.int8)))
     runs = [
         (int(time[a]), int(time[min(b, len(time) - 1)]), _LOST)

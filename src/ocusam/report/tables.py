@@ -13,6 +13,7 @@ from typing import Any
 import polars as pl
 
 from ocusam.eye.events import EventRules
+from ocusam.eye.long_rows import LongRows
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,13 +21,14 @@ class ReportTables:
     """The tables of a run folder.
 
     Attributes:
-        signals, blinks, events, quality, doubtful: tables of a run.
+        signals: rows of a run, with states; hours of them stay on the disk.
+        blinks, events, quality, doubtful: tables of a run.
         rules: how the events were found.
         gaze, gaze_events: tables of `ocusam gaze`, or None.
         calibration: its `calibration.json`, or None.
     """
 
-    signals: pl.DataFrame
+    signals: LongRows
     blinks: pl.DataFrame
     events: pl.DataFrame
     quality: pl.DataFrame

@@ -25,7 +25,9 @@ from typing import Any
 
 import torch
 
-from ocusam.model.sam2 import SAM2, ImageFeatures
+from ocusam.model.sam2 import SAM2
+from ocusam.model.values import ImageFeatures
+from ocusam.tracking.compiled import is_compiled
 from ocusam.tracking.session import VideoSession
 from ocusam.video.source import EndOfVideo, Frame
 
@@ -97,7 +99,8 @@ class FramesAhead:
         if self._session.source.read_ahead and not self._alone:
             self._reader = ThreadPoolExecutor(1, "ocusam-read")
             small = self._model.config.image_size <= _SMALL and self._model.device.type == "cpu"
-            if small and not torch.is_autocast_enabled("cpu"):  # which holds in one thread only
+            # Autocast holds in one thread only, and what was compiled belongs to a number of threads.
+            if small and not torch.is_autocast_enabled("cpu") and not is_compiled(self._model):
                 self._encoders = _ENCODERS.acquire()
         return self
 

@@ -27,7 +27,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ocusam.core.errors import InputError
-from ocusam.model.sam2 import SAM2, ImageFeatures, PointPrompt
+from ocusam.model.sam2 import SAM2
+from ocusam.model.values import ImageFeatures, PointPrompt
 from ocusam.tracking.image_predictor import SAM2ImagePredictor, picture_to_still_input
 from ocusam.tracking.mask_boxes import (
     Box,

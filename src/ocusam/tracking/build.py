@@ -18,6 +18,7 @@ from typing import Any
 import torch
 
 from ocusam.core.errors import ModelError
+from ocusam.engines.choice import TORCH, on_engine
 from ocusam.model.build import make_network
 from ocusam.model.config import Sam2Config
 from ocusam.model.sam2 import SAM2
@@ -48,6 +49,7 @@ def build_sam2(
     dtype: torch.dtype | None = None,
     mode: str = "eval",
     apply_postprocessing: bool = True,
+    engine: str = TORCH,
     **options: Any,
 ) -> SAM2:
     """Return a network with its weights.
@@ -61,10 +63,11 @@ def build_sam2(
         dtype: type of the weights; None: float32.
         mode: "eval", or "train" for training mode.
         apply_postprocessing: replace an unstable single mask by the best of three.
+        engine: what runs the network: "torch", or "openvino" (CPU; `dtype` says in which type it computes).
         options: fields of `Sam2Config`.
 
     Raises:
-        ModelError: unknown name or option.
+        ModelError: unknown name or option; an engine that is not installed, or not for this device.
         WeightsError: no such file, not a checkpoint, or not of this network.
     """
     if mode not in ("eval", "train"):
@@ -84,11 +87,12 @@ def build_sam2(
         path = require_packaged_weights(config)
     if path is not None:
         load_weights(network, path)
+    own_dtype = dtype if engine == TORCH else None
     try:
-        network = network.to(device=torch.device(device), dtype=dtype)
+        network = network.to(device=torch.device(device), dtype=own_dtype)
     except (RuntimeError, AssertionError) as error:
         raise ModelError(f"The device {device!r} cannot be used ({str(error).splitlines()[0]}).") from None
-    return network.train(mode == "train")
+    return on_engine(network.train(False), engine, dtype).train(mode == "train")
 
 
 def build_sam2_video_predictor(
@@ -98,6 +102,7 @@ def build_sam2_video_predictor(
     *,
     dtype: torch.dtype | None = None,
     apply_postprocessing: bool = True,
+    engine: str = TORCH,
     **options: Any,
 ) -> SAM2VideoPredictor:
     """Return a video predictor.
@@ -109,6 +114,7 @@ def build_sam2_video_predictor(
         dtype: as for `build_sam2`.
         apply_postprocessing: as for `build_sam2`, and binarise prompted masks before they become memories,
             and fill holes of up to 8 low-res pixels. Options given by name win.
+        engine: as for `build_sam2`.
         options: fields of `Sam2Config`, and arguments of `SAM2VideoPredictor` (`fill_hole_area=0`).
 
     Raises:
@@ -120,7 +126,13 @@ def build_sam2_video_predictor(
         predictor_options = predictor_options | {"fill_hole_area": VIDEO_FILL_HOLE_AREA}
     predictor_options |= {name: options.pop(name) for name in _PREDICTOR_OPTIONS if name in options}
     network = build_sam2(
-        config, ckpt_path, device, dtype=dtype, apply_postprocessing=apply_postprocessing, **options
+        config,
+        ckpt_path,
+        device,
+        dtype=dtype,
+        apply_postprocessing=apply_postprocessing,
+        engine=engine,
+        **options,
     )
     return SAM2VideoPredictor(network, **predictor_options)
 

@@ -22,7 +22,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ocusam.model.number_types import without_autocast
-from ocusam.model.sam2 import NO_OBJECT_LOGIT, SAM2, MemorySelection, PointPrompt, StepOutput
+from ocusam.model.sam2 import SAM2
+from ocusam.model.values import NO_OBJECT_LOGIT, MemorySelection, PointPrompt, StepOutput
+from ocusam.tracking.compiled import is_compiled, warm_up
 from ocusam.tracking.memory_bank import MemoryEntry
 from ocusam.tracking.outputs import FrameOutput
 from ocusam.tracking.postprocess import fill_holes
@@ -47,6 +49,25 @@ class TrackingEngine:
         self.model = model
         self.fill_hole_area = fill_hole_area
         self.non_overlap_masks = non_overlap_masks
+        self._warm = {1}  # numbers of objects for which a compiled network has run
+
+    def warm_up(self, objects: int) -> None:
+        """Before so many objects are tracked: compile for their number, where the network is compiled.
+
+        Raises:
+            ModelError: the compiler fails.
+        """
+        if not is_compiled(self.model):
+            return
+        at_once = self._at_once
+        for batch in {min(objects, at_once), objects % at_once} - self._warm - {0}:
+            warm_up(self.model, batch)
+            self._warm.add(batch)
+
+    @property
+    def _at_once(self) -> int:
+        # That option compares the objects of a batch; the published predictor tracks them one by one.
+        return 1 if self.model.config.non_overlap_masks_for_mem_enc else _OBJECTS_AT_ONCE
 
     def answer_prompt(
         self,
@@ -114,8 +135,7 @@ class TrackingEngine:
         for track in tracks:
             plan = track.bank.plan(frame_idx, reverse=reverse, num_frames=num_frames)
             groups[plan.key].append((track, track.bank.load(plan, self.model.device)))
-        # That option compares the objects of a batch; the published predictor tracks them one by one.
-        at_once = 1 if self.model.config.non_overlap_masks_for_mem_enc else _OBJECTS_AT_ONCE
+        at_once = self._at_once
         for group in groups.values():
             for start in range(0, len(group), at_once):
                 part = group[start : start + at_once]

@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ocusam.core.errors import InputError, PromptError
-from ocusam.model.sam2 import SAM2, ImageFeatures, PointPrompt
+from ocusam.model.sam2 import SAM2
+from ocusam.model.values import ImageFeatures, PointPrompt
 from ocusam.tracking.postprocess import replace_small_regions, resize_logits
 from ocusam.tracking.prompt_checks import make_boxes, make_point_batch
 from ocusam.video.frames import IMAGE_MEAN, IMAGE_STD

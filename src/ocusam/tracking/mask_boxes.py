@@ -41,7 +41,8 @@ def crop_boxes(size: tuple[int, int], layers: int, overlap_ratio: float) -> list
             further layer.
 
     Returns:
-        pairs of (x0, y0, x1, y1), x1 and y1 exclusive, and the layer.
+        pairs of (x0, y0, x1, y1), x1 and y1 exclusive, and the layer; fewer crops where a picture of a few
+        pixels is covered before the last of them.
     """
     height, width = size
     found: list[tuple[Box, int]] = [((0, 0, width, height), 0)]
@@ -52,7 +53,8 @@ def crop_boxes(size: tuple[int, int], layers: int, overlap_ratio: float) -> list
         for column in range(count):
             for row in range(count):
                 x0, y0 = (across - overlap) * column, (down - overlap) * row
-                found.append(((x0, y0, min(x0 + across, width), min(y0 + down, height)), layer))
+                if x0 < width and y0 < height:
+                    found.append(((x0, y0, min(x0 + across, width), min(y0 + down, height)), layer))
     return found
 
 

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from ocusam.model.config import Sam2Config
-from ocusam.model.sam2 import MemorySelection
+from ocusam.model.values import MemorySelection
 
 MEMORY_DTYPE = torch.bfloat16
 

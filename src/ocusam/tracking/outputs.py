@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ocusam.model.sam2 import suppress_overlaps
+from ocusam.model.values import suppress_overlaps
 from ocusam.tracking.postprocess import resize_logits
 
 

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from ocusam.core.errors import PromptError
 from ocusam.core.prompts import check_point_inside
-from ocusam.model.sam2 import PointPrompt
+from ocusam.model.values import PointPrompt
 
 FloatArray = NDArray[np.floating[Any]]
 BOX_LABELS = (2, 3)

@@ -17,7 +17,8 @@ from typing import SupportsIndex
 import torch
 
 from ocusam.core.errors import PromptError
-from ocusam.model.sam2 import SAM2, ImageFeatures, PointPrompt
+from ocusam.model.sam2 import SAM2
+from ocusam.model.values import ImageFeatures, PointPrompt
 from ocusam.tracking.memory_bank import MemoryBank, MemoryEntry
 from ocusam.video.frames import picture_to_input
 from ocusam.video.source import EndOfVideo, Frame, VideoSource

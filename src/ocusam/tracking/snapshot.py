@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ocusam.model.sam2 import PointPrompt
+from ocusam.model.values import PointPrompt
 from ocusam.tracking.memory_bank import MemoryEntry
 from ocusam.tracking.session import TrackedFrames, VideoSession
 

@@ -28,7 +28,8 @@ import torch
 from torch import Tensor
 
 from ocusam.core.errors import InputError, PromptError
-from ocusam.model.sam2 import SAM2, PointPrompt
+from ocusam.model.sam2 import SAM2
+from ocusam.model.values import PointPrompt
 from ocusam.tracking.ahead import FramesAhead
 from ocusam.tracking.engine import TrackingEngine
 from ocusam.tracking.outputs import FrameOutput
@@ -353,6 +354,7 @@ class SAM2VideoPredictor:
                 raise PromptError(
                     f"Object {track.obj_id!r} has no prompts: add a point, a box or a mask, or remove it."
                 )
+        self._engine.warm_up(len(inference_state.objects))
         for track in inference_state.objects.values():
             self._take_over(inference_state, track)
 

@@ -30,7 +30,7 @@ import numpy as np
 
 from ocusam.core.errors import InputError
 from ocusam.video.reader import open_video
-from ocusam.video.source import NANOSECONDS, Frame, VideoSource, as_rgb
+from ocusam.video.source import NANOSECONDS, NOMINAL_FPS, Frame, VideoSource, as_rgb
 
 # A stream that sends nothing for so long is taken as gone.
 _SILENCE_S = 10.0
@@ -84,7 +84,11 @@ class DeviceFeed(Feed):
     """A camera of this machine, by its number."""
 
     def __init__(self, number: int) -> None:
+        logged = cv2.utils.logging.getLogLevel()
+        # What OpenCV tries in vain it would tell on stderr.
+        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
         self._capture = cv2.VideoCapture(number)
+        cv2.utils.logging.setLogLevel(logged)
         if not self._capture.isOpened():
             raise InputError(
                 f"The camera {number} cannot be opened: is it plugged in, and free? The first one is 0."
@@ -106,7 +110,8 @@ class DeviceFeed(Feed):
 
 
 class StreamFeed(Feed):
-    """A network stream such as `rtsp://host/path`."""
+    """A network stream such as `rtsp://host/path`. Times count from its first frame here, with the stream's
+    own distances; RTSP's first frames may come without any time, and follow at the stream's rate then."""
 
     def __init__(self, address: str) -> None:
         options = {"rtsp_transport": "tcp"} if address.startswith("rtsp") else {}
@@ -121,12 +126,16 @@ class StreamFeed(Feed):
         self.fps = float(rate) if rate else None
 
     def __iter__(self) -> Iterator[Frame]:
-        start = time.monotonic_ns()
+        usual_ns = round(NANOSECONDS / (self.fps or NOMINAL_FPS))
+        time_ns, shift_ns = -usual_ns, None
         try:
             for frame_idx, frame in enumerate(self._container.decode(video=0)):
-                seconds = frame.time
-                now = time.monotonic_ns() - start
-                time_ns = now if seconds is None else round(seconds * NANOSECONDS)
+                next_ns = time_ns + usual_ns
+                if frame.time is not None:
+                    stream_ns = round(frame.time * NANOSECONDS)
+                    shift_ns = next_ns - stream_ns if shift_ns is None else shift_ns
+                    next_ns = max(stream_ns + shift_ns, time_ns + 1)
+                time_ns = next_ns
                 yield Frame(frame_idx, time_ns, as_rgb(frame.to_ndarray(format="rgb24")))
         except (av.error.FFmpegError, OSError):
             return  # the other side went away: the stream has ended

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import re
 import zipfile
 from collections.abc import Mapping
 from contextlib import suppress
@@ -29,6 +30,9 @@ import torch
 from torch import Tensor
 
 from ocusam.core.errors import OutputError, WeightsError
+
+# What `torch.save` begins a file with: an archive, or in early versions a bare pickle.
+_BEGINNINGS = (b"PK\x03\x04", b"\x80")
 
 
 def load_state(path: str | Path) -> dict[str, Tensor]:
@@ -44,6 +48,8 @@ def load_state(path: str | Path) -> dict[str, Tensor]:
     path = Path(path)
     if not path.is_file():
         raise WeightsError(f"No such weights file: {path}.")
+    if path.suffix != ".safetensors" and not _looks_pickled(path):
+        raise WeightsError(f"{path} is no file of weights; give a .pt or .safetensors file.")
     try:
         if path.suffix == ".safetensors":
             content: Any = safetensors.torch.load_file(str(path))
@@ -51,8 +57,8 @@ def load_state(path: str | Path) -> dict[str, Tensor]:
             content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise WeightsError(
-            f"{path} holds more than weights, or is no checkpoint; it was not opened: it could run code "
-            f"({_first_line(error)})."
+            f"{path} holds more than weights ({_foreign_class(error)}), which could run code, and was not "
+            "opened; save its state dict alone."
         ) from None
     except (
         safetensors.SafetensorError,
@@ -109,7 +115,10 @@ def save_state(
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.suffix == ".safetensors":
+            temporary.touch()
+            usual = temporary.stat().st_mode
             safetensors.torch.save_file(tensors, str(temporary), metadata=dict(metadata or {}))
+            temporary.chmod(usual)  # safetensors makes a file that only its owner may read
         else:
             torch.save({"model": tensors}, temporary)
         os.replace(temporary, path)
@@ -160,6 +169,20 @@ def check_fits(
         raise WeightsError(
             f"{source} does not fit this network: {shown}{more}. Choose the model it was made for."
         )
+
+
+def _looks_pickled(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(4).startswith(_BEGINNINGS)
+    except OSError as error:
+        raise WeightsError(f"{path} cannot be read ({error.strerror}).") from None
+
+
+def _foreign_class(error: Exception) -> str:
+    """What a file holds besides tensors; PyTorch's own text ends in the advice to run the file's code."""
+    named = re.search(r"GLOBAL ([\w.]+)", str(error))
+    return named[1] if named else "objects of Python"
 
 
 def _first_line(error: Exception) -> str:

@@ -30,7 +30,8 @@ from numpy.typing import NDArray
 
 from ocusam.core.errors import InputError, PromptError
 from ocusam.core.masklet import ObjectFrame, View
-from ocusam.core.prompts import ObjectPrompt, check_inside
+from ocusam.core.prompts import ObjectPrompt, PromptPack, check_inside
+from ocusam.engines.choice import TORCH
 from ocusam.eye.signals import LOST, TRACKED, Measurement
 from ocusam.report.overlay import Drawn, draw
 from ocusam.tracking.camera_predictor import SAM2CameraPredictor
@@ -38,7 +39,10 @@ from ocusam.tracking.outputs import FrameOutput
 from ocusam.video.live import Feed, Grabbed, Grabber, open_feed
 from ocusam.video.source import Frame
 from ocusam.workflows.eye import measure_object
-from ocusam.workflows.inputs.settings import PromptsLike, as_prompts
+from ocusam.workflows.find.clicks import ClearClicks
+from ocusam.workflows.inputs.input_size import FINE
+from ocusam.workflows.inputs.prompt_pack import write_json
+from ocusam.workflows.inputs.settings import FLOAT32, PromptsLike, as_prompts, check_computing
 from ocusam.workflows.live_window import LiveWindow, why_no_window
 from ocusam.workflows.results.recording import Recording
 from ocusam.workflows.session.follow import Progress, enter_prompt
@@ -59,6 +63,7 @@ class CameraSettings:
         window: show the overlay where there is a screen.
         overlay: write `overlay.mp4` into the recording.
         report: write `report.html` into the recording.
+        dtype, size, compiled, engine: how the network computes, as of `RunSettings`.
     """
 
     drop: bool | None = None
@@ -66,8 +71,13 @@ class CameraSettings:
     window: bool = False
     overlay: bool = True
     report: bool = True
+    dtype: str = FLOAT32
+    size: str | int = FINE
+    compiled: bool = False
+    engine: str = TORCH
 
     def __post_init__(self) -> None:
+        check_computing(self)
         if self.max_frames is not None and self.max_frames < 1:
             raise InputError(f"max_frames={self.max_frames}: give at least 1 frame.")
 
@@ -142,7 +152,7 @@ def run_camera(
         weights: a checkpoint file; None for the packaged weights of `nano`.
         device: where the network runs.
         out: folder to record into (what `ocusam eye` writes: tables, `masklets/`, `overlay.mp4`,
-            `report.html`, `run.json`), or None.
+            `report.html`, `prompts.json`, `run.json`), or None.
         settings: further options.
         progress: called after every frame with (done, in all or None, what).
 
@@ -155,11 +165,11 @@ def run_camera(
     if not entered:
         raise PromptError("Nothing to follow: give at least one point, for example --point pupil:320,240.")
     if out is not None:
-        check_free(Path(out))
+        check_free(Path(out), resumable=False)
     with ExitStack() as stack:
         feed = open_feed(source)
         stack.callback(feed.close)
-        opened = open_predictor(model, weights, device)
+        opened = open_predictor(model, weights, device, settings)
         no_window = why_no_window() if settings.window else None
         window = LiveWindow() if settings.window and no_window is None else None
         if window is not None:
@@ -190,6 +200,7 @@ class _Run:
         self.by_frame: dict[int, list[ObjectPrompt]] = defaultdict(list)
         for prompt in prompts:
             self.by_frame[prompt.frame_idx].append(prompt)
+        self.clear = ClearClicks()
         self.folder: Path | None = None
         self.record: dict[str, Any] = {}
         self.recording: Recording | None = None
@@ -233,7 +244,7 @@ class _Run:
             camera.load_first_frame(frame.image, frame.timestamp_ns)
         else:
             output = camera.step(frame.image, frame.timestamp_ns)
-        here = self.by_frame.get(self.num_frames, ())
+        here = self.clear(camera.predictor, camera.state, 0, self.by_frame.get(self.num_frames, ()))
         for prompt in here:
             enter_prompt(camera.predictor, camera.state, prompt)
         if here or output is None:
@@ -251,6 +262,7 @@ class _Run:
             **self.record,
             "model": self.opened.record,
             "prompts": [prompt.to_dict() for prompt in self.prompts],
+            "clicks": self.clear.told,
             "settings": asdict(self.settings),
         }
         self.recording = stack.enter_context(
@@ -263,6 +275,7 @@ class _Run:
                 report=self.settings.report,
             )
         )
+        write_json(self.folder, PromptPack(tuple(self.prompts), size_hw=(height, width)))
 
     def show(self, output: FrameOutput, objects: list[ObjectFrame]) -> bool:
         """Hand a frame to the recording and the window; False once the user closed the window."""

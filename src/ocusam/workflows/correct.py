@@ -27,10 +27,12 @@ from typing import Any
 from ocusam.core.errors import InputError, OutputError, PromptError
 from ocusam.core.masklet import View
 from ocusam.core.prompts import ObjectPrompt, PromptPack, check_inside
+from ocusam.engines.choice import TORCH
 from ocusam.tracking.session import VideoSession
 from ocusam.tracking.snapshot import put
 from ocusam.video.reader import open_video
 from ocusam.workflows.eye import EyeWork
+from ocusam.workflows.inputs.input_size import FINE
 from ocusam.workflows.inputs.prompt_pack import FILE_NAME, prompt_to_json, read_json, write_json
 from ocusam.workflows.inputs.prompt_tables import as_pack
 from ocusam.workflows.inputs.settings import FLOAT32, PromptsLike, RunSettings
@@ -125,7 +127,8 @@ def correct(
     with ExitStack() as stack:
         job = _reopen(Path(folder), stack, video, model, weights, device)
         pack = as_pack(prompts)
-        work: Work = EyeWork() if job.folder and job.folder.record.get("job") == "eye" else TrackWork()
+        eye = job.folder is not None and job.folder.record.get("job") == "eye"
+        work: Work = EyeWork(job.settings.glints) if eye else TrackWork()
         cadence = Cadence(job.settings.chunk_frames, job.settings.snapshot_frames, job.settings.masklets)
         assert job.folder is not None
         files = SessionFiles(job.folder.file("masklets"), job.source.size, cadence, work.rows)
@@ -152,6 +155,11 @@ def _reopen(
     old = read_record(folder)
     if old is None:
         raise InputError(f"{folder} holds no run (run.json).")
+    if SessionLog.read(folder / "masklets") is None:
+        raise InputError(
+            f"{folder} holds no session to correct (masklets/session.json). Those of `ocusam camera` have "
+            "none, since their pictures are gone."
+        )
     video = video if video is not None else old["input"].get("path")
     if video is None:
         raise InputError("The run was not made from a file: give the video again.")
@@ -164,7 +172,12 @@ def _reopen(
         known["model"] if model is None else model,
         known["weights"] if weights is None and model is None else weights,
         device or known.get("device", "cpu"),
-        known.get("dtype", FLOAT32),
+        RunSettings(
+            dtype=known.get("dtype", FLOAT32),
+            size=known.get("image_size", FINE),
+            compiled=known.get("compiled", False),
+            engine=known.get("engine", TORCH),
+        ),
     )
     record = {**old, "input": input_record(video, source), "model": opened.record}
     check_same(folder, old, record, prompts_given=False)
@@ -183,8 +196,7 @@ def _begin(job: Job, files: SessionFiles, pack: PromptPack, settings: CorrectSet
     of frames that were tracked again for it."""
     assert files.folder is not None and job.folder is not None
     log = SessionLog.read(files.folder)
-    if log is None:
-        raise InputError(f"{job.folder.path} holds no session to correct (masklets/session.json).")
+    assert log is not None, "looked for when the run was opened"
     if not pack:
         if log.finished:
             raise PromptError("Nothing to correct: give a point, for example --point pupil:120,80@5000.")

@@ -107,7 +107,7 @@ def _make_room(folder: Path) -> Path:
                 shutil.rmtree(target)
             else:
                 target.unlink(missing_ok=True)
-    check_free(folder)
+    check_free(folder, resumable=False)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         mark.touch()

@@ -31,6 +31,7 @@ from ocusam.video.reader import open_video
 from ocusam.video.source import VideoSource
 from ocusam.video.thinned import ThinnedSource
 from ocusam.workflows.eye import measure_object, track_eye
+from ocusam.workflows.find.clicks import ClearClicks
 from ocusam.workflows.inputs.settings import RunSettings
 from ocusam.workflows.inputs.views import plan_views
 from ocusam.workflows.scoring.annotations import Clip, choose_clips, read_annotations
@@ -142,12 +143,13 @@ def evaluate_stills(
     device: str = "cpu",
     objects: tuple[str, ...] = ("pupil", "iris"),
     pictures: Path | None = None,
+    clear_clicks: bool = True,
     progress: Progress | None = None,
 ) -> ClipResult:
     """Score every annotated frame of a clip as a picture by itself, clicked where its truth says: no memory.
 
     Closed eyes are passed over (there is nothing to click). Quick, and the right question for weights that
-    have only seen single pictures; arguments as for `evaluate_clip`.
+    have only seen single pictures; arguments as for `evaluate_clip`, `clear_clicks` as in `RunSettings`.
     """
     opened = open_predictor(model, weights, device)
     table, started, done = SignalTable(), time.perf_counter(), 0
@@ -160,7 +162,9 @@ def evaluate_stills(
             x0, y0, x1, y1 = view.region
             prompts = [p.translated(-x0, -y0) for p in true_clicks(a, objects)]
             picture = open_video([source.read(a.frame_idx).image[y0:y1, x0:x1]])
-            for found in follow(picture, prompts, opened.predictor, [View(0, (0, 0, x1 - x0, y1 - y0))]):
+            whole = [View(0, (0, 0, x1 - x0, y1 - y0))]
+            clear = ClearClicks() if clear_clicks else None
+            for found in follow(picture, prompts, opened.predictor, whole, clear=clear):
                 objects_here = [replace(o, frame_idx=a.frame_idx, view=view) for o in found]
                 writer.add(objects_here)
                 for o in objects_here:

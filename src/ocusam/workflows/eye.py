@@ -11,14 +11,20 @@ import polars as pl
 from ocusam.core.geometry import Ellipse
 from ocusam.core.masklet import ObjectFrame
 from ocusam.core.prompts import PromptPack
+from ocusam.eye.long_rows import LongRows
+from ocusam.eye.reflection.find import find_spots
+from ocusam.eye.reflection.packed import pack
 from ocusam.eye.signals import KNOWN_OBJECTS, KNOWN_PATTERN, Measurement, SignalTable, measure
 from ocusam.report.html import ReportTables
 from ocusam.workflows.eye_place import zoom_of_run, zoom_start
+from ocusam.workflows.find.clicks import ClearClicks
+from ocusam.workflows.inputs.glints import OFF
 from ocusam.workflows.inputs.prompt_tables import as_pack
 from ocusam.workflows.inputs.settings import PromptsLike, RunSettings
 from ocusam.workflows.inputs.zoom import zoom_regions
 from ocusam.workflows.no_click import settings_of_run, start_without_click
 from ocusam.workflows.results.eye_tables import make_tables, named, rules_of
+from ocusam.workflows.results.reflections import SPOTS, with_reflections
 from ocusam.workflows.results.report import finish_report
 from ocusam.workflows.results.ways_out import WaysOut
 from ocusam.workflows.results.zoom_border import at_border
@@ -37,7 +43,9 @@ class EyeRecording(WaysOut):
     """A tracked eye video; `EyeRecording.load(folder)` reads one back, `to_...` hand it on (`ways_out`).
 
     Attributes:
-        signals: one row per frame, view and object (columns: `eye.signals.COLUMNS`).
+        rows: one row per frame, view and object, in parts that are read from `folder` when asked for.
+        signals: all of them as a table, made when first asked for (columns: `eye.signals.COLUMNS` and what
+            was found).
         blinks: one row per blink (columns: `eye.blink.BLINK_COLUMNS`).
         events: one row per fixation, saccade and blink (columns: `eye.events.event_columns("px")`).
         quality: one row per view and object (columns: `eye.quality.QUALITY_COLUMNS`).
@@ -54,7 +62,7 @@ class EyeRecording(WaysOut):
             came to a rectangle's border (`results.zoom_border.at_border`).
     """
 
-    signals: pl.DataFrame
+    rows: LongRows
     blinks: pl.DataFrame
     events: pl.DataFrame
     quality: pl.DataFrame
@@ -135,7 +143,9 @@ def track_eye(
         job.folder.record["zoom"] = zoom
     elif job.folder is not None:
         zoom = job.folder.record.get("zoom")
-    work = EyeWork()
+    if job.settings.clear_clicks:
+        job = replace(job, clear=ClearClicks())
+    work = EyeWork(job.settings.glints)
     tracked = run(job, work, progress=progress)
     if zoom is not None and zoom["used"]:
         zoom = {**zoom, "at_border": work.at_border}
@@ -146,8 +156,10 @@ class EyeWork:
     """What `ocusam eye` does with what is tracked: a row for every object on every frame, tables at the
     end."""
 
-    def __init__(self) -> None:
+    def __init__(self, glints: str = OFF) -> None:
+        self._glints = glints
         self._rows = SignalTable()
+        self._spots: dict[tuple[int, int], bytes] = {}
         self._tables: ReportTables | None = None
         self.at_border: list[dict[str, Any]] = []
 
@@ -159,19 +171,26 @@ class EyeWork:
             self._rows.add(item.frame_idx, item.timestamp_ns, item.view.index, item.name, measured)
             if measured.ellipse is not None:
                 shapes[item.name] = measured.ellipse
+            if item.name == "pupil" and self._glints != OFF:
+                self._spots[item.frame_idx, item.view.index] = spots_of(item, measured.ellipse)
         return shapes
 
     def rows(self) -> pl.DataFrame:
         """The rows since the last call."""
         table, self._rows = self._rows.table(), SignalTable()
-        return table
+        spots, self._spots = self._spots, {}
+        keys = table.select("frame_idx", "view", pupil=pl.col("object") == "pupil").iter_rows()
+        column = [spots.get((frame, view)) if pupil else None for frame, view, pupil in keys]
+        return table.with_columns(pl.Series(SPOTS, column, dtype=pl.Binary))
 
     def finish(self, job: Job, tracked: Tracked, progress: Progress | None) -> None:
         """States, blinks and quality of the whole recording, and the overlay."""
         regions = zoom_regions(job.views, job.settings.zoom)
-        # The rows as measured are held nowhere: they are not needed beside the signals.
         rules = rules_of(job.folder.record) if job.folder is not None else None
-        tables = make_tables(tracked.table(), job.views, rules, zoom=regions, recoveries=tracked.recoveries)
+        folder = job.folder.file("masklets") if job.folder is not None else None
+        assert tracked.rows is not None, "an eye's job measures every frame"
+        rows = with_reflections(tracked.rows, job.prompts, self._glints, folder)
+        tables = make_tables(rows, job.views, rules, zoom=regions, recoveries=tracked.recoveries)
         self.at_border = at_border(tables.signals, regions, job.source.size)
         self._tables = tables
         if job.folder is None:
@@ -205,6 +224,14 @@ class EyeWork:
             job.folder.path if job.folder is not None else None,
             recoveries=tuple(told(tracked.recoveries)),
         )
+
+
+def spots_of(item: ObjectFrame, pupil: Ellipse | None) -> bytes:
+    """The bright spots around a pupil (`eye.reflection.find`), packed; px of the whole picture."""
+    if pupil is None or item.picture is None:
+        return b""
+    x0, y0 = item.view.region[:2]
+    return pack(find_spots(item.picture, pupil.translated(-x0, -y0)), (x0, y0))
 
 
 def measure_object(item: ObjectFrame) -> Measurement:

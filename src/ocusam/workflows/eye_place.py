@@ -95,7 +95,7 @@ def zoom_start(
         pack.check_size(source.size)
         check_inside(pack.prompts, source.size, source.num_frames)
         views = plan_views(source.size, settings.views)
-        opened = open_predictor(model, weights, device, settings.dtype)
+        opened = open_predictor(model, weights, device, settings)
         why = _why_not(source, pack, opened.predictor)
         choices = [] if why else choose_rectangles(source, pack.prompts, opened.predictor, views, progress)
     finally:

@@ -105,7 +105,7 @@ def find_masks(
     """
     settings = settings or MaskSettings()
     if out is not None:
-        check_free(Path(out))
+        check_free(Path(out), resumable=False)
     path = Path(image) if isinstance(image, str | Path) else None
     picture = as_rgb(read_picture(path) if path is not None else image, "The picture")
     network, record = _open(model, weights, device)

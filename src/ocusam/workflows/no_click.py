@@ -65,7 +65,7 @@ def start_without_click(
         check_free(Path(out))
     source = open_video(video)
     try:
-        opened = open_predictor(model, weights, device, settings.dtype)
+        opened = open_predictor(model, weights, device, settings)
         finding = find_eye(source, judge_of(opened.predictor), views=settings.views, progress=progress)
         if not finding.prompts:
             raise nothing_found(finding, *_called(video, out))

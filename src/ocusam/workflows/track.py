@@ -6,11 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import polars as pl
-
 from ocusam.core.geometry import Ellipse
 from ocusam.core.masklet import ObjectFrame
 from ocusam.core.prompts import PromptPack
+from ocusam.eye.long_rows import LongRows
 from ocusam.workflows.inputs.prompt_tables import as_pack
 from ocusam.workflows.inputs.settings import PromptsLike, RunSettings
 from ocusam.workflows.inputs.zoom import AUTO, OFF
@@ -68,7 +67,9 @@ def track(
     )
     tracked = run(job, TrackWork(), progress=progress)
     assert tracked.masklets is not None or not settings.masklets
-    return tracked.masklets if tracked.masklets is not None else Masklets.empty(job.source.size)
+    masklets = tracked.masklets if tracked.masklets is not None else Masklets.empty(job.source.size)
+    masklets.truncated = tracked.truncated
+    return masklets
 
 
 class TrackWork:
@@ -88,9 +89,7 @@ class TrackWork:
             finish_overlay(job, tracked, None, progress)
 
 
-def finish_overlay(
-    job: Job, tracked: Tracked, signals: pl.DataFrame | None, progress: Progress | None
-) -> None:
+def finish_overlay(job: Job, tracked: Tracked, signals: LongRows | None, progress: Progress | None) -> None:
     """Draw `overlay.mp4`, unless it is there and nothing was tracked since."""
     assert job.folder is not None
     path = job.folder.file("overlay.mp4")

@@ -1,8 +1,8 @@
 import pytest
 
-from ocusam.core.errors import PromptError
+from ocusam.core.errors import InputError, PromptError
 from ocusam.core.prompts import parse_point
-from ocusam.workflows.inputs.settings import as_prompts, with_cross_negatives
+from ocusam.workflows.inputs.settings import RunSettings, as_prompts, with_cross_negatives
 
 
 def test_prompts_in_all_forms() -> None:
@@ -12,6 +12,13 @@ def test_prompts_in_all_forms() -> None:
     assert [p.points.tolist() for p in mapped] == [[[1, 2]], [[3, 4], [5, 6]]]
     with pytest.raises(PromptError, match=r"give \(x, y\)"):
         as_prompts({"pupil": (1, 2, 3)})
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+def test_types_of_numbers(dtype: str) -> None:
+    assert RunSettings(dtype=dtype).dtype == dtype
+    with pytest.raises(InputError, match="float32, bfloat16, float16"):
+        RunSettings(dtype=f"{dtype}x")
 
 
 def test_cross_negatives_follow_the_published_rule() -> None:

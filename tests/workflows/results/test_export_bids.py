@@ -9,9 +9,13 @@ import polars as pl
 import pytest
 
 from finished_run import CLOSED, FRAMES, LEFT, make_run
+from gazing_eye import NINE, TARGETS, recording, write_run
 from ocusam.core.errors import InputError, OutputError
+from ocusam.eye.targets import Screen, TargetSettings
+from ocusam.workflows.gaze import run_gaze
 from ocusam.workflows.results.export_bids import BidsLabels, write_bids
 from ocusam.workflows.results.finished_run import FinishedRun, open_run
+from ocusam.workflows.results.gaze_tables import GazeSettings
 
 LABELS = BidsLabels("01", "reading", ["left", "right"])
 
@@ -100,6 +104,38 @@ def test_eyes_must_fit_the_views(run: FinishedRun, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("screen", [None, Screen((1920, 1080), (531.0, 299.0), 600.0)], ids=["deg", "screen"])
+def test_gaze_stands_for_the_pupil_once_it_is_known(screen: Screen | None, tmp_path: Path) -> None:
+    run = gaze_run(tmp_path / "run", screen)
+    write_bids(run, tmp_path / "study", replace(LABELS, eyes=["left"]))
+    beh = tmp_path / "study" / "sub-01" / "beh"
+    stem = "sub-01_task-reading"
+    sidecar = json.loads((beh / f"{stem}_recording-eye1_physio.json").read_text())
+    assert sidecar["Columns"][:3] == ["timestamp", "x_coordinate", "y_coordinate"]
+    assert sidecar["Columns"][-2:] == ["pupil_x", "pupil_y"] and 0 < sidecar["AverageCalibrationError"] < 1
+    unit = "degree" if screen is None else "pixel"
+    assert sidecar["x_coordinate"]["Units"] == unit and sidecar["pupil_x"]["Units"] == "pixel"
+    rows = table(beh / f"{stem}_recording-eye1_physio.tsv.gz")
+    held = [row for row in rows[4 * 120 + 60 : 5 * 120] if row[1] != "n/a"]  # the target in the middle
+    middle = (0.0, 0.0) if screen is None else (959.5, 539.5)
+    assert [float(v) for v in held[0][1:3]] == pytest.approx(middle, abs=1.0 if screen is None else 40)
+    assert float(held[0][-2]) == pytest.approx(run.signals["center_x_px"].drop_nulls().median(), abs=60)
+    kinds = {row[2] for row in table(beh / f"{stem}_recording-eye1_physioevents.tsv.gz")}
+    assert {"fixation", "saccade"} <= kinds
+    shown = beh / f"{stem}_events.json"
+    assert shown.exists() == (screen is not None)
+    if screen is not None:
+        assert sidecar["SampleCoordinateSystem"] == "gaze-on-screen"
+        assert json.loads(shown.read_text())["StimulusPresentation"]["ScreenDistance"] == 0.6
+
+
+def gaze_run(folder: Path, screen: Screen | None) -> FinishedRun:
+    write_run(folder, recording(NINE))
+    settings = None if screen is None else GazeSettings(TargetSettings(screen=screen))
+    run_gaze(folder, TARGETS, settings=settings, report=False)
+    return open_run(folder)
+
+
 @pytest.mark.slow
 def test_the_official_validator_finds_no_error(run: FinishedRun, tmp_path: Path) -> None:
     validator = shutil.which("bids-validator-deno")
@@ -107,6 +143,10 @@ def test_the_official_validator_finds_no_error(run: FinishedRun, tmp_path: Path)
         pytest.skip("the official validator is not here: pip install bids-validator-deno")
     write_bids(run, tmp_path, LABELS)
     write_bids(run, tmp_path, replace(LABELS, subject="02", session="a", run=3))
+    scratch = tmp_path.with_name(tmp_path.name + "_gaze")
+    screen = Screen((1920, 1080), (531.0, 299.0), 600.0)
+    write_bids(gaze_run(scratch / "deg", None), tmp_path, replace(LABELS, subject="03", eyes=["left"]))
+    write_bids(gaze_run(scratch / "px", screen), tmp_path, replace(LABELS, subject="04", eyes=["left"]))
     said = subprocess.run(
         [validator, "--format", "json", "--max-rows", "-1", str(tmp_path)],
         capture_output=True,

@@ -40,10 +40,12 @@ def test_chunks_follow_passes_and_only_what_counts_is_left(whole: tuple[Path, Pa
     assert [(c.way, c.first, c.last) for c in log.chunks] == [
         (0, 9, 13), (0, 14, 18), (0, 19, 23), (1, 16, 12), (1, 11, 7), (1, 6, 2), (1, 1, 0),
     ]  # fmt: skip
-    assert {p.name for p in (out / "masklets").iterdir()} == log.files()
+    # Rows of reflections are made anew from these at the end of every run.
+    made = {p.name for p in (out / "masklets").iterdir() if not p.name.startswith("reflections_")}
+    assert made == log.files()
 
 
-@pytest.mark.parametrize("share", [0.25, 0.55, 0.9])
+@pytest.mark.parametrize("share", [0.25, 0.7, 0.9])
 def test_a_killed_run_goes_on_and_ends_the_same(
     share: float, whole: tuple[Path, Path, int], tmp_path: Path
 ) -> None:
@@ -75,14 +77,15 @@ def test_twenty_kills_at_random(whole: tuple[Path, Path, int], tmp_path: Path) -
     assert backward > 0
 
 
+@pytest.mark.parametrize("at", [6, 37])  # in the pass forward and in the one backward
 def test_interrupt_keeps_the_frames_since_the_last_chunk(
-    whole: tuple[Path, Path, int], tmp_path: Path
+    at: int, whole: tuple[Path, Path, int], tmp_path: Path
 ) -> None:
     video, undisturbed, _ = whole
     out = tmp_path / "run"
 
     def interrupt(done: int, total: int | None, what: str) -> None:
-        if done == 6 and what == "tracking":
+        if done == at and what == "tracking":
             os.kill(os.getpid(), signal.SIGINT)
 
     with pytest.raises(KeyboardInterrupt, match="--resume"):
@@ -91,7 +94,9 @@ def test_interrupt_keeps_the_frames_since_the_last_chunk(
     assert record["status"] == "interrupted" and record["reason"] == "interrupted by the user"
     log = SessionLog.read(out / "masklets")
     # Frames that the tracker was ahead of the measuring are measured and kept too.
-    assert log is not None and 6 <= log.steps <= 6 + 2 * BEHIND and not log.chunks[-1].whole
+    assert log is not None and at <= log.steps <= at + 2 * (BEHIND + 1)
+    assert log.way == (1 if at > 30 else 0)
+    assert at > 30 or not log.chunks[-1].whole  # backward it comes to the end of a chunk here
     run(video, out)
     assert contents(out) == contents(undisturbed)
 

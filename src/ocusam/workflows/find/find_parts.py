@@ -19,8 +19,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ocusam.eye.candidate_rim import rays, sample
 from ocusam.eye.candidates import Candidate, prepare
+from ocusam.eye.candidates.rims import rays, sample
 from ocusam.workflows.find.judge import Judge, overlap
 
 MAX_REFLECTIONS = 6

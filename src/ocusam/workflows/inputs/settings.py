@@ -1,21 +1,62 @@
 """Settings that tracking jobs share, and reading prompts in the forms callers have them.
 
-Purpose: one frozen record of options, stored in `run.json`, and `as_prompts`.
+Purpose: one frozen record of options, stored in `run.json`, and `as_prompts`; `Computing`, the part of them
+that concerns the network.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from ocusam.core.errors import InputError, PromptError
 from ocusam.core.prompts import ObjectPrompt, merge_prompts, parse_point
+from ocusam.engines.choice import ENGINES, TORCH
+from ocusam.workflows.inputs.glints import wanted_glints
+from ocusam.workflows.inputs.input_size import FINE, parse_size
 from ocusam.workflows.inputs.zoom import AUTO, parse_zoom
 
-FLOAT32, BFLOAT16 = "float32", "bfloat16"
+FLOAT32 = "float32"
+DTYPES = (FLOAT32, "bfloat16", "float16")
+
+
+class Computing(Protocol):
+    """How a network is to compute: the options that `models.open_predictor` looks at, as `RunSettings` and
+    `CameraSettings` have them."""
+
+    @property
+    def dtype(self) -> str:
+        """Type of its numbers, one of `DTYPES`."""
+
+    @property
+    def size(self) -> str | int:
+        """Side of its square input: "fine", "fast" or px (`input_size`)."""
+
+    @property
+    def compiled(self) -> bool:
+        """Whether `torch.compile` goes over it first."""
+
+    @property
+    def engine(self) -> str:
+        """What runs it, "torch" or "openvino" (`ocusam.engines`)."""
+
+
+def check_computing(wanted: Computing) -> None:
+    """Refuse a type, a size or an engine that cannot be.
+
+    Raises:
+        InputError: says which, and what is allowed.
+    """
+    if wanted.dtype not in DTYPES:
+        raise InputError(f"dtype={wanted.dtype!r}: the network computes in {', '.join(DTYPES)}.")
+    parse_size(wanted.size)
+    if wanted.engine not in ENGINES:
+        raise InputError(f"engine={wanted.engine!r}: the network runs on {' or '.join(ENGINES)}.")
+    if wanted.compiled and wanted.engine != TORCH:
+        raise InputError("--compile is for the engine torch: leave one of the two options out.")
 
 
 @dataclass(frozen=True)
@@ -35,7 +76,15 @@ class RunSettings:
             where a pass begins). A snapshot of `nano` takes 0.25 MB an object.
         recover: look again for a pupil that has been lost for longer than a blink (`session.lookout`); other
             objects are not looked for.
-        dtype: type of the network's weights and of what is computed with them, "float32" or "bfloat16".
+        clear_clicks: enter the visible mask of a clicked pupil or iris in place of the click, where picture
+            and network together make clear what is meant (`find.clicks`; `ocusam eye` with nano only).
+        dtype: type of the network's weights and of what is computed with them, one of `DTYPES`.
+        size: side of the network's square input: "fine" (the size by which the network is known), "fast"
+            (smaller, several times as quick; `input_size`), or px, a multiple of 32.
+        compiled: send the network through `torch.compile` first (`tracking.compiled`), for a GPU.
+        engine: what runs the network: "torch", or "openvino" (CPU only).
+        glints: corneal reflections beside the tracked objects: "auto" follows those that were clicked, or
+            else looks for some by itself; a number: looks for at most so many; "off" (`ocusam eye` only).
         resume: go on with the run that the output folder holds; begin where it holds none.
     """
 
@@ -48,13 +97,18 @@ class RunSettings:
     chunk_frames: int = 500
     snapshot_frames: int = 64
     recover: bool = True
+    clear_clicks: bool = True
     dtype: str = FLOAT32
+    size: str | int = FINE
+    compiled: bool = False
+    engine: str = TORCH
+    glints: str = AUTO
     resume: bool = False
 
     def __post_init__(self) -> None:
         parse_zoom(self.zoom)
-        if self.dtype not in (FLOAT32, BFLOAT16):
-            raise InputError(f"dtype={self.dtype!r}: the network computes in {FLOAT32} or {BFLOAT16}.")
+        wanted_glints(self.glints)
+        check_computing(self)
         if self.chunk_frames < 1 or self.snapshot_frames < 0:
             raise InputError(
                 f"chunk_frames={self.chunk_frames}, snapshot_frames={self.snapshot_frames}: give at least 1 "

@@ -4,15 +4,17 @@ Purpose: `sub-01/beh/sub-01_task-reading_recording-eye1_physio.tsv.gz` with its 
 `..._physioevents.tsv.gz` with blinks and, where they were looked for, fixations and saccades. Checked with
 the official validator, bids-validator-deno 3.0.2 (schema 1.2.7).
 
-Notable choices: one file per eye (view), `recording-eye1` for view 0 and so on. What we measure is the
-centre of the pupil in the picture of the eye camera, not gaze: the coordinate system is "custom", and said
-in words. Which eye it is must be told; BIDS requires it, and no picture says it. Times are those of the
-recording, in seconds, with nanoseconds where it has them. Rows of frames without a pupil stay, as n/a.
-`dataset_description.json`, `participants.tsv` and `README` are made where they are absent, and only a missing
-participant is added; existing recordings are not overwritten unless asked.
+Notable choices: one file per eye (view), `recording-eye1` for view 0 and so on. Where `ocusam gaze` has been
+at work on the run, the coordinates are gaze: on the screen in px where the screen is known ("gaze-on-screen",
+with the screen in `..._events.json`), else in degrees; the pupil's centre follows in columns of its own.
+Without, they are the centre of the pupil in the picture of the eye camera: the coordinate system is
+"custom", and said in words. Which eye it is must be told; BIDS requires it, and no picture says it. Times are
+those of the recording, in seconds, with nanoseconds where it has them. Rows of frames without a pupil stay,
+as n/a. `dataset_description.json`, `participants.tsv` and `README` are made where they are absent, and only a
+missing participant is added; existing recordings are not overwritten unless asked.
 
-What it does not know: gaze on a screen (it would need the screen's geometry), and when the scanner or the
-stimulus started: `StartTime` is 0 unless given.
+What it does not know: when the scanner or the stimulus started (`StartTime` is 0 unless given), and what was
+shown: `..._events.tsv` says no more than that there was a recording.
 """
 
 from __future__ import annotations
@@ -29,9 +31,12 @@ import polars as pl
 
 from ocusam.core.errors import InputError, OutputError
 from ocusam.core.version import __version__
+from ocusam.eye.calibration import GAZE_COLUMNS
 from ocusam.eye.signals import TRACKED
+from ocusam.eye.targets import Screen
 from ocusam.workflows.results.export_tables import eyes_of_views
 from ocusam.workflows.results.finished_run import FinishedRun
+from ocusam.workflows.results.gaze_tables import SCREEN_COLUMNS, read_gaze, screen_of
 from ocusam.workflows.session.atomic import write_bytes
 
 BIDS_VERSION = "1.11.1"
@@ -40,8 +45,9 @@ _LABEL = re.compile(r"[0-9a-zA-Z]+")
 _README = """\
 # Eye tracking
 
-Pupils followed in videos of the eye with ocusam. Each `_physio.tsv.gz` holds one eye: centre and size of the
-pupil in the picture of the eye camera, in pixels. Each `_physioevents.tsv.gz` holds its blinks.
+Pupils followed in videos of the eye with ocusam. Each `_physio.tsv.gz` holds one eye: the size of the pupil,
+and as coordinates gaze, or the pupil's centre in the picture of the eye camera; its JSON says which. Each
+`_physioevents.tsv.gz` holds its blinks.
 """
 
 
@@ -79,8 +85,8 @@ class BidsLabels:
         if self.run is not None and self.run < 1:
             raise InputError(f"run={self.run}: runs count from 1.")
 
-    def stem(self, root: Path, eye: int) -> Path:
-        """Path of an eye's files without their suffix."""
+    def stem(self, root: Path, eye: int | None) -> Path:
+        """Path of an eye's files without their suffix; None: of those of the whole recording."""
         parts = [f"sub-{self.subject}"]
         folder = root / parts[0]
         if self.session is not None:
@@ -89,7 +95,8 @@ class BidsLabels:
         parts.append(f"task-{self.task}")
         if self.run is not None:
             parts.append(f"run-{self.run}")
-        return folder / "beh" / "_".join([*parts, f"recording-eye{eye}"])
+        parts += [f"recording-eye{eye}"] if eye is not None else []
+        return folder / "beh" / "_".join(parts)
 
 
 def write_bids(run: FinishedRun, root: str | Path, labels: BidsLabels) -> list[Path]:
@@ -109,21 +116,25 @@ def write_bids(run: FinishedRun, root: str | Path, labels: BidsLabels) -> list[P
     """
     root = Path(root)
     files: dict[Path, bytes] = {}
+    gaze = _gaze(run)
     for view, eye in eyes_of_views(labels.eyes, run.views, EYES).items():
         pupil = run.signals.filter((pl.col("object") == "pupil") & (pl.col("view") == view)).sort("frame_idx")
         if pupil.is_empty():
             continue
         stem = labels.stem(root, view + 1)
-        samples = _samples(pupil)
-        events = _events(run, view)
+        samples = _samples(pupil) if gaze is None else _gaze_samples(pupil, gaze)
+        events = _events(run.blinks, run.events if gaze is None else gaze.events, view)
         files[stem.with_name(f"{stem.name}_physio.tsv.gz")] = _tsv(samples)
         files[stem.with_name(f"{stem.name}_physio.json")] = _json(
             _physio_sidecar(run, pupil, samples, eye, labels)
+            | ({} if gaze is None else _gaze_sidecar(gaze, view))
         )
         files[stem.with_name(f"{stem.name}_physioevents.tsv.gz")] = _tsv(events)
         files[stem.with_name(f"{stem.name}_physioevents.json")] = _json(_events_sidecar(events, labels))
     if not files:
         raise InputError(f"{run.folder} holds no pupil of the eyes asked for.")
+    if gaze is not None and gaze.screen is not None:
+        files |= _screen_files(labels.stem(root, None), gaze.screen, run, labels.task)
     there = [path for path in files if path.exists()]
     if there and not labels.overwrite:
         raise OutputError(f"{there[0]} exists already; give another session or run, or --overwrite.")
@@ -151,10 +162,93 @@ def _samples(pupil: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _events(run: FinishedRun, view: int) -> pl.DataFrame:
-    blinks = run.blinks.filter(pl.col("view") == view)
+@dataclass(frozen=True, eq=False)
+class _Gaze:
+    """What `ocusam gaze` has written."""
+
+    table: pl.DataFrame
+    events: pl.DataFrame
+    record: dict[str, Any]
+    screen: Screen | None
+
+    @property
+    def columns(self) -> tuple[str, str]:
+        """Those that hold the coordinates."""
+        return SCREEN_COLUMNS if self.screen is not None else GAZE_COLUMNS
+
+
+def _gaze(run: FinishedRun) -> _Gaze | None:
+    """None where there is none, or it is older than the signals."""
+    found = read_gaze(run.folder, run.folder / "signals.csv")
+    if found is None:
+        return None
+    table, events, record = found
+    screen = screen_of(record) if set(SCREEN_COLUMNS) <= set(table.columns) else None
+    return _Gaze(table, events, record, screen)
+
+
+def _gaze_samples(pupil: pl.DataFrame, gaze: _Gaze) -> pl.DataFrame:
+    """As `_samples`, with gaze for coordinates, and the pupil's centre at the end."""
+    samples = _samples(pupil)
+    places = pupil.select("frame_idx", "view").join(
+        gaze.table.select("frame_idx", "view", *gaze.columns), on=["frame_idx", "view"], how="left",
+        maintain_order="left",
+    )  # fmt: skip
+    x, y = (places[c].cast(pl.Float64).round(4) for c in gaze.columns)
+    return samples.with_columns(
+        samples["x_coordinate"].alias("pupil_x"),
+        samples["y_coordinate"].alias("pupil_y"),
+        x.alias("x_coordinate"),
+        y.alias("y_coordinate"),
+    )
+
+
+def _gaze_sidecar(gaze: _Gaze, view: int) -> dict[str, Any]:
+    """What differs where coordinates are gaze."""
+    out: dict[str, Any] = {"CalibrationCount": 1}
+    for row in gaze.record.get("summary", []):
+        if row.get("view") == view and row.get("accuracy_deg") is not None:
+            out["AverageCalibrationError"] = round(float(row["accuracy_deg"]), 4)
+    if gaze.screen is not None:
+        where, units = "on the screen, from its upper left", "pixel"
+        out["SampleCoordinateSystem"] = "gaze-on-screen"
+        out["SampleCoordinateSystemDescription"] = "Gaze on the screen; x to the right, y down."
+    else:
+        where, units = "angle from straight ahead", "degree"
+        out["SampleCoordinateSystemDescription"] = (
+            "Gaze in degrees from straight ahead, x to the right, y down, by a calibration on targets."
+        )
+    names = {"x_coordinate": "Horizontal", "y_coordinate": "Vertical"}
+    out |= {name: _column(f"{which} gaze, {where}.", units) for name, which in names.items()}
+    pupil = {"pupil_x": "Horizontal", "pupil_y": "Vertical"}
+    eye = "position of the pupil's centre in the picture of the eye camera."
+    return out | {name: _column(f"{which} {eye}", "pixel") for name, which in pupil.items()}
+
+
+def _screen_files(stem: Path, screen: Screen, run: FinishedRun, task: str) -> dict[Path, bytes]:
+    """`..._events.tsv` with one row for the whole recording, and its JSON with the screen."""
+    time = run.signals["timestamp_ns"]
+    length = (int(str(time.max())) - int(str(time.min()))) / 1e9
+    text = f"onset\tduration\ttrial_type\n0\t{length:.6f}\trecording\n"
+    about = {
+        "TaskName": task,
+        "StimulusPresentation": {
+            "ScreenDistance": screen.distance_mm / 1000.0,
+            "ScreenOrigin": ["top", "left"],
+            "ScreenResolution": list(screen.size_px),
+            "ScreenSize": [mm / 1000.0 for mm in screen.size_mm],
+        },
+        "trial_type": {"Description": "The whole recording; what was shown is not known."},
+    }
+    return {
+        stem.with_name(f"{stem.name}_events.tsv"): text.encode(),
+        stem.with_name(f"{stem.name}_events.json"): _json(about),
+    }
+
+
+def _events(blinks: pl.DataFrame, found: pl.DataFrame | None, view: int) -> pl.DataFrame:
+    blinks = blinks.filter(pl.col("view") == view)
     spans = blinks.select("onset_ns", "offset_ns", pl.lit("blink").alias("trial_type"))
-    found = run.events
     if found is not None and found.height:
         rest = found.filter((pl.col("view") == view) & (pl.col("event") != "blink"))
         spans = pl.concat([spans, rest.select("onset_ns", "offset_ns", pl.col("event").alias("trial_type"))])

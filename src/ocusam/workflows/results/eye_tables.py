@@ -6,7 +6,7 @@ from a file, live runs, and reports of finished runs.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +14,21 @@ import polars as pl
 
 from ocusam.core.errors import InputError
 from ocusam.core.masklet import View
-from ocusam.eye.blink import BLINK_COLUMNS, LID_OPENING, classify
+from ocusam.eye.blink import BLINK_COLUMNS, LID_OPENING, classify_rows
 from ocusam.eye.events import EventRules, event_columns, find_events, with_both_eyes
+from ocusam.eye.long_rows import LongRows
 from ocusam.eye.quality import doubtful, quality
 from ocusam.eye.reflection import with_pupil_cr_vectors
-from ocusam.eye.signals import COLUMNS, TRACKED
+from ocusam.eye.signals import COLUMNS
 from ocusam.report.html import ReportTables
 from ocusam.workflows.inputs.zoom import Region
+from ocusam.workflows.results.free_memory import give_back
 from ocusam.workflows.results.zoom_border import with_border_doubts
 from ocusam.workflows.session.recovered import with_recovered, with_recovered_doubts
 
 
 def make_tables(
-    rows: pl.DataFrame | None,
+    rows: pl.DataFrame | LongRows | None,
     views: Sequence[View] = (),
     rules: EventRules | None = None,
     *,
@@ -36,56 +38,68 @@ def make_tables(
     """All tables of a recording.
 
     Args:
-        rows: as measured (`eye.signals.SignalTable`).
+        rows: as measured (`eye.signals.SignalTable`); in memory or not.
         views: where the eyes lie in the picture; tells a pupil that leaves its view from a blink.
         rules: how events are found, on the pupil's centre in px.
         zoom: view -> the rectangle in which it was tracked, where that was not all of it.
         recoveries: clicks that the tracker entered by itself (`session.lookout`).
     """
     assert rows is not None, "an eye's job measures every frame"
-    signals, blinks = classify(rows, regions={view.index: view.region for view in views})
-    del rows  # hours of them are large
-    signals = with_recovered(with_pupil_cr_vectors(signals), recoveries)
-    doubts = _all_doubts(signals, zoom)
+    signals, blinks = classify_rows(LongRows.of(rows), regions={view.index: view.region for view in views})
+    give_back()
+    signals = signals.changed(with_pupil_cr_vectors).changed(lambda part: with_recovered(part, recoveries))
+    return _tables(signals, blinks, rules, zoom, recovered=bool(recoveries))
+
+
+def _tables(
+    signals: LongRows,
+    blinks: pl.DataFrame,
+    rules: EventRules | None,
+    zoom: Mapping[int, Region] | None,
+    *,
+    recovered: bool = True,
+) -> ReportTables:
+    """The tables that follow from signals and blinks; recovered: there may be clicks of the tracker's own."""
+    doubts = with_border_doubts(doubtful(signals), signals, zoom or {})
+    doubts = with_recovered_doubts(doubts, signals) if recovered else doubts
+    give_back()
     events = pupil_events(signals, blinks, rules, doubts)
-    return ReportTables(
-        signals, blinks, events, quality(signals, doubts), doubts, rules=rules or EventRules()
-    )
+    give_back()
+    found = quality(signals, doubts)
+    give_back()
+    return ReportTables(signals, blinks, events, found, doubts, rules=rules or EventRules())
 
 
 def pupil_events(
-    signals: pl.DataFrame,
+    signals: LongRows,
     blinks: pl.DataFrame,
     rules: EventRules | None = None,
     doubts: pl.DataFrame | None = None,
 ) -> pl.DataFrame:
     """Events of all eyes from the pupil's centre, in px of the picture."""
     found = [pl.DataFrame(schema=event_columns("px"))]
-    pupils = signals.filter(pl.col("object") == "pupil")
-    for (view,), part in sorted(pupils.group_by("view"), key=lambda item: int(str(item[0][0]))):
-        here = pl.col("state") == TRACKED
-        samples = part.sort("frame_idx").select(
-            "frame_idx",
-            "timestamp_ns",
-            pl.when(here).then(pl.col("center_x_px")).alias("x"),
-            pl.when(here).then(pl.col("center_y_px")).alias("y"),
-            pl.when(here).then(pl.col("major_px")).alias("diameter_px"),
-        )
+    for view in [view for view, name in signals.objects if name == "pupil"]:
+        rows = signals.rows(view, "pupil")
+        columns = {"x": "center_x_px", "y": "center_y_px", "diameter_px": "major_px"}
+        samples = pl.DataFrame({"frame_idx": rows.frame_idx, "timestamp_ns": rows.time_ns})
+        for name, column in columns.items():
+            samples = samples.with_columns(pl.Series(name, rows.numbers(column), nan_to_null=True))
         if doubts is not None:
             mine = doubts.filter((pl.col("object") == "pupil") & (pl.col("view") == view))["frame_idx"]
             samples = samples.with_columns(doubtful=pl.col("frame_idx").is_in(mine.implode()))
-        found.append(find_events(samples, rules, blinks=blinks, view=int(str(view)), unit="px"))
+        del rows
+        found.append(find_events(samples, rules, blinks=blinks, view=view, unit="px"))
     return with_both_eyes(pl.concat(found).sort("onset_ns", "view"))
 
 
-def named(tables: ReportTables) -> dict[str, pl.DataFrame]:
-    """File name -> table."""
+def named(tables: ReportTables) -> dict[str, Iterable[pl.DataFrame]]:
+    """File name -> table, in parts."""
     return {
-        "signals.csv": tables.signals,
-        "blinks.csv": tables.blinks,
-        "events.csv": tables.events,
-        "quality.csv": tables.quality,
-        "doubtful.csv": tables.doubtful,
+        "signals.csv": tables.signals.windows(),
+        "blinks.csv": [tables.blinks],
+        "events.csv": [tables.events],
+        "quality.csv": [tables.quality],
+        "doubtful.csv": [tables.doubtful],
     }
 
 
@@ -116,15 +130,7 @@ def read_tables(
         ) from None
     except (OSError, pl.exceptions.PolarsError) as error:
         raise InputError(f"The tables of {folder} cannot be read ({error}).") from None
-    doubts = _all_doubts(signals, zoom)
-    events = pupil_events(signals, blinks, rules, doubts)
-    return ReportTables(
-        signals, blinks, events, quality(signals, doubts), doubts, rules=rules or EventRules()
-    )
-
-
-def _all_doubts(signals: pl.DataFrame, zoom: Mapping[int, Region] | None) -> pl.DataFrame:
-    return with_recovered_doubts(with_border_doubts(doubtful(signals), signals, zoom or {}), signals)
+    return _tables(LongRows.of(signals), blinks, rules, zoom)
 
 
 def _read(path: Path, columns: dict[str, type[pl.DataType]]) -> pl.DataFrame:

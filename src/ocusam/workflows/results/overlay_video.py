@@ -13,8 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import polars as pl
-
+from ocusam.eye.long_rows import LongRows
 from ocusam.eye.signals import TRACKED, ellipse_of
 from ocusam.report.overlay import Drawn, draw, overlay_size
 from ocusam.video.source import NOMINAL_FPS, VideoSource
@@ -27,7 +26,7 @@ def write_overlay(
     path: Path,
     source: VideoSource,
     masklets: Masklets | None,
-    signals: pl.DataFrame | None,
+    signals: LongRows | None,
     *,
     num_frames: int,
     progress: Progress | None = None,
@@ -38,7 +37,7 @@ def write_overlay(
         path: the file to make.
         source: the video, read from its first frame.
         masklets: the masks, or None.
-        signals: table of `eye.blink.classify`, or None (any object: masks only).
+        signals: rows with states (`eye.blink.classify_rows`), or None (any object: masks only).
         num_frames: frames to draw.
         progress: called after every frame.
     """
@@ -78,10 +77,10 @@ def drawn_objects(masklets: Masklets | None, frame_idx: int, rows: list[dict[str
     return out
 
 
-def _by_frame(signals: pl.DataFrame) -> Iterator[tuple[int, list[dict[str, Any]]]]:
+def _by_frame(signals: LongRows) -> Iterator[tuple[int, list[dict[str, Any]]]]:
     """(frame_idx, its rows) in order of time."""
     rows: list[dict[str, Any]] = []
-    for row in signals.sort("frame_idx").iter_rows(named=True):
+    for row in (row for part in signals.windows() for row in part.iter_rows(named=True)):
         if rows and rows[0]["frame_idx"] != row["frame_idx"]:
             yield int(rows[0]["frame_idx"]), rows
             rows = []

@@ -10,22 +10,25 @@ everything but the pictures. Where `overlay.mp4` lies beside the page, a click s
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import math
+import os
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryFile
+from typing import Any, BinaryIO
 
 import cv2
 import numpy as np
-import polars as pl
 
 from ocusam.core.errors import InputError, OcusamError
 from ocusam.eye.events import EventRules
-from ocusam.report.html import ReportTables, Thumbnail, render
+from ocusam.report.html import ReportTables, Thumbnail, pieces
 from ocusam.report.overlay import Picture, draw
 from ocusam.video.reader import open_video
 from ocusam.video.source import VideoSource
 from ocusam.workflows.results.eye_tables import named, read_tables, rules_of
+from ocusam.workflows.results.free_memory import give_back
 from ocusam.workflows.results.gaze_tables import read_gaze
 from ocusam.workflows.results.overlay_video import drawn_objects
 from ocusam.workflows.results.zoom_border import zoom_of_record
@@ -65,11 +68,16 @@ def write_report(
         drawn: the source is an overlay already.
         progress: called after every picture.
     """
-    pictures = []
-    if source is not None:
-        pictures = thumbnails(source, tables, masklets, drawn=drawn, progress=progress)
     there = path.with_name("overlay.mp4").is_file()
-    write_bytes(path, render(tables, record, pictures, overlay=there).encode("utf-8"))
+    give_back()
+    with TemporaryFile() as spool:
+        pictures = []
+        if source is not None:
+            pictures = thumbnails(source, tables, masklets, spool, drawn=drawn, progress=progress)
+        give_back()
+        page = pieces(tables, record, pictures, overlay=there)
+        write_bytes(path, (piece.encode("utf-8") for piece in page))
+    give_back()
 
 
 def remake(
@@ -113,7 +121,7 @@ def remake(
         write_report(path, tables, record, source, masklets, progress=progress)
         for name, table in named(tables).items():
             if name in ("events.csv", "quality.csv", "doubtful.csv"):
-                text = table.write_csv(None, null_value="", float_precision=6)
+                text = "".join(part.write_csv(None, null_value="", float_precision=6) for part in table)
                 write_bytes(folder / name, text.encode("utf-8"))
         if rules is not None:
             text = json.dumps(record, indent=2, ensure_ascii=False) + "\n"
@@ -154,14 +162,15 @@ def thumbnails(
     source: VideoSource,
     tables: ReportTables,
     masklets: Masklets | None,
+    spool: BinaryIO,
     *,
     drawn: bool = False,
     progress: Progress | None = None,
 ) -> list[Thumbnail]:
     """Pictures of key moments and doubtful frames with what was found drawn on them (or, of an overlay that
-    is `drawn` already, as they are), in order of time."""
+    is `drawn` already, as they are), in order of time; they wait in the file `spool`."""
     wanted = moments(tables)
-    rows = tables.signals.filter(pl.col("frame_idx").is_in(list(wanted)))
+    rows = tables.signals.on_frames(list(wanted))
     by_frame = {int(str(key[0])): part.to_dicts() for key, part in rows.group_by("frame_idx")}
     out = []
     for done, (frame_idx, (why, view)) in enumerate(sorted(wanted.items()), start=1):
@@ -176,10 +185,22 @@ def thumbnails(
             objects = drawn_objects(masklets, frame_idx, here)
             title = f"frame {frame_idx}  {time_ns / 1e9:.3f} s"
             picture = draw(picture, objects, title=title, min_width=MIN_WIDTH)
-        out.append(Thumbnail(frame_idx, time_ns, _at_most(picture), why, view))
+        out.append(Thumbnail(frame_idx, time_ns, _spooled(spool, _at_most(picture)), why, view))
         if progress is not None:
             progress(done, len(wanted), "pictures")
     return out
+
+
+def _spooled(spool: BinaryIO, picture: Picture) -> Callable[[], Picture]:
+    """Put a picture at the end of a file; returns what reads it back."""
+    at, shape = spool.seek(0, os.SEEK_END), picture.shape
+    spool.write(picture.tobytes())
+
+    def read() -> Picture:
+        spool.seek(at)
+        return np.frombuffer(spool.read(math.prod(shape)), dtype=np.uint8).reshape(shape)
+
+    return read
 
 
 def _at_most(picture: Picture) -> Picture:
@@ -193,16 +214,15 @@ def _at_most(picture: Picture) -> Picture:
 
 def moments(tables: ReportTables) -> dict[int, tuple[str, int | None]]:
     """frame_idx -> (why it is shown, view or None), at most `MOST`."""
-    frames = tables.signals["frame_idx"].unique().sort()
+    frames = tables.signals.frames()
     out: dict[int, tuple[str, int | None]] = {}
     for row in tables.doubtful.head(DOUBTS).iter_rows(named=True):
         out.setdefault(int(row["frame_idx"]), (f"doubtful {row['object']}: {row['reason']}", None))
     for row in _spread(tables.blinks.to_dicts(), BLINKS):
         middle = (int(row["onset_frame"]) + int(row["offset_frame"])) // 2
         out.setdefault(middle, (f"{row.get('kind') or ''} blink".strip(), None))
-    time = tables.signals["timestamp_ns"]
-    seconds = (int(str(time.max())) - int(str(time.min()))) / 1e9 if len(time) else 0.0
-    steps = min(len(frames), int(np.clip(seconds / STEP_S, *STEPS)))
+    first, last = tables.signals.span_ns() or (0, 0)
+    steps = min(len(frames), int(np.clip((last - first) / 1e9 / STEP_S, *STEPS)))
     for index in np.linspace(0, max(len(frames) - 1, 0), steps).round().astype(int):
         out.setdefault(int(frames[int(index)]), ("", None))
     return dict(list(out.items())[:MOST])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import MISSING, fields
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -15,6 +16,7 @@ import polars as pl
 
 from ocusam.core.errors import InputError
 from ocusam.eye.events import fixations, saccades
+from ocusam.eye.long_rows import LongRows
 from ocusam.workflows.results.export_bids import BidsLabels, write_bids
 from ocusam.workflows.results.export_tables import (
     to_pandas,
@@ -25,13 +27,13 @@ from ocusam.workflows.results.export_tables import (
 from ocusam.workflows.results.finished_run import FinishedRun, open_run
 from ocusam.workflows.results.gaze_tables import EyeTables, Gaze, GazeSettings, calibrate_recording
 
-_ALWAYS = ("signals", "blinks", "quality")
+_ALWAYS = ("blinks", "quality")
 
 
 class WaysOut:
     """Base of `EyeRecording`; a dataclass with the fields named here."""
 
-    signals: pl.DataFrame
+    rows: LongRows
     blinks: pl.DataFrame
     events: pl.DataFrame
     doubtful: pl.DataFrame
@@ -59,11 +61,18 @@ class WaysOut:
         for field in fields(cls):  # type: ignore[arg-type]
             if field.name in known:
                 values[field.name] = known[field.name]
+            elif field.name == "rows":
+                values[field.name] = LongRows.of(run.signals)
             elif field.name in _ALWAYS or (run.folder / f"{field.name}.csv").is_file():
                 values[field.name] = run.table(field.name)
             elif field.default is MISSING:
                 values[field.name] = pl.DataFrame()  # a table that the version of this run did not write
         return cls(**values)
+
+    @cached_property
+    def signals(self) -> pl.DataFrame:
+        """All rows as one table, 170 bytes a row; read from the run's folder when first asked for."""
+        return self.rows.table()
 
     @property
     def fixations(self) -> pl.DataFrame:

@@ -18,9 +18,9 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from ocusam.core.masklet import View
+from ocusam.eye.long_rows import LongRows, state_texts
 from ocusam.eye.quality import DOUBTFUL_COLUMNS
 from ocusam.eye.signals import LOST, TRACKED
 from ocusam.workflows.inputs.zoom import Region, zoom_regions, zoom_text, zoomed
@@ -43,7 +43,7 @@ def zoom_of_record(record: Mapping[str, Any]) -> dict[int, Region]:
 
 
 def with_border_doubts(
-    doubts: pl.DataFrame, signals: pl.DataFrame, zoom: Mapping[int, Region]
+    doubts: pl.DataFrame, signals: pl.DataFrame | LongRows, zoom: Mapping[int, Region]
 ) -> pl.DataFrame:
     """The table of doubtful frames with those at the border of a rectangle.
 
@@ -52,7 +52,8 @@ def with_border_doubts(
         signals: with states, from `eye.blink.classify`.
         zoom: view -> (x0, y0, x1, y1) px of the picture, x1 and y1 exclusive.
     """
-    tables = [_near(signals, view, region) for view, region in sorted(zoom.items())]
+    rows = LongRows.of(signals)
+    tables = [_near(rows, view, region) for view, region in sorted(zoom.items())]
     near = pl.concat(tables).filter(pl.col("weight") > 0) if tables else None
     if near is None or near.is_empty():
         return doubts
@@ -72,7 +73,7 @@ def with_border_doubts(
 
 
 def at_border(
-    signals: pl.DataFrame, zoom: Mapping[int, Region], size: tuple[int, int]
+    signals: pl.DataFrame | LongRows, zoom: Mapping[int, Region], size: tuple[int, int]
 ) -> list[dict[str, Any]]:
     """Views whose eye came to its rectangle's border often enough to say so.
 
@@ -87,7 +88,7 @@ def at_border(
     """
     out = []
     for view, region in sorted(zoom.items()):
-        rows = _near(signals, view, region).sort("frame_idx")
+        rows = _near(LongRows.of(signals), view, region)
         near = (rows["weight"] > 0).to_numpy()
         # Gone while it was near: carry the last thing known through the frames without a pupil.
         last_near = (
@@ -114,21 +115,19 @@ def _larger(region: Region, size: tuple[int, int]) -> Region:
     return max(0, x0 - dx), max(0, y0 - dy), min(size[1], x1 + dx), min(size[0], y1 + dy)
 
 
-def _near(signals: pl.DataFrame, view: int, region: Region) -> pl.DataFrame:
+def _near(signals: LongRows, view: int, region: Region) -> pl.DataFrame:
     """The pupil's rows of a view with `weight`: 0 away from the border, 1 at `NEAR`, more beyond."""
-    rows = signals.filter((pl.col("view") == view) & (pl.col("object") == "pupil"))
-    tracked = (rows["state"] == TRACKED).to_numpy()
-    x, y, major = (_numbers(rows, c) for c in ("center_x_px", "center_y_px", "major_px"))
-    usual = float(np.nanmedian(major[tracked])) if np.isfinite(major[tracked]).any() else 1.0
+    rows = signals.rows(view, "pupil")
+    x, y, major = (rows.numbers(c) for c in ("center_x_px", "center_y_px", "major_px"))
+    usual = float(np.nanmedian(major)) if np.isfinite(major).any() else 1.0
     x0, y0, x1, y1 = region
     gap = np.minimum.reduce([x - x0, y - y0, x1 - 1 - x, y1 - 1 - y]) - usual / 2.0
     with np.errstate(invalid="ignore"):
-        weight = np.where(tracked & (gap < NEAR * usual), 2.0 - gap / (NEAR * usual), 0.0)
-    weight = np.nan_to_num(np.clip(weight, 0.0, _WORST), nan=0.0)
-    return rows.select("frame_idx", "timestamp_ns", "view", "object", "state").with_columns(
-        pl.Series("weight", weight)
+        weight = np.where(rows.tracked & (gap < NEAR * usual), 2.0 - gap / (NEAR * usual), 0.0)
+    columns = {"frame_idx": rows.frame_idx, "timestamp_ns": rows.time_ns}
+    return pl.DataFrame(columns).with_columns(
+        pl.lit(view, dtype=pl.Int64).alias("view"),
+        pl.lit("pupil").alias("object"),
+        state_texts(rows.states).alias("state"),
+        pl.Series("weight", np.nan_to_num(np.clip(weight, 0.0, _WORST), nan=0.0)),
     )
-
-
-def _numbers(rows: pl.DataFrame, column: str) -> NDArray[np.float64]:
-    return rows[column].cast(pl.Float64).fill_null(float("nan")).to_numpy()

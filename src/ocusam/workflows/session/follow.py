@@ -32,6 +32,9 @@ from ocusam.workflows.session.passes import Pass, Step, run_passes, walk
 
 # Called with (frames done, frames in all or None where unknown, what is being done).
 Progress = Callable[[int, int | None, str], None]
+# Called with (predictor, its state of a view, the view's number, prompts in its coordinates and the tracker's
+# frames); returns what shall be entered (`find.clicks.ClearClicks`).
+Clear = Callable[[Any, Any, int, Sequence[ObjectPrompt]], list[ObjectPrompt]]
 NO_PROMPT = "Nothing to track: give at least one point, for example --point pupil:320,240."
 
 
@@ -117,13 +120,19 @@ class Tracker:
             self.states[view] = self.predictor.init_state(part)
         return self.states[view]
 
-    def begin(self, prompts: Sequence[ObjectPrompt]) -> list[Pass]:
+    def begin(self, prompts: Sequence[ObjectPrompt], clear: Clear | None = None) -> list[Pass]:
         """Enter all prompts of a run, those of the references first. Returns the ways to go.
+
+        Args:
+            prompts: px of the whole picture.
+            clear: says what shall be entered in place of the video's own prompts.
 
         Raises:
             PromptError: no prompt, or one outside the picture or the video.
         """
         entered = self.by_view(prompts)
+        if clear is not None:
+            entered = {v: clear(self.predictor, self.state(v), v, own) for v, own in sorted(entered.items())}
         for view, shown in split_prompts(self._annotated, list(self.views.values())).items():
             entered[view] = [*shown, *entered.get(view, [])]
         if not entered:
@@ -162,6 +171,7 @@ def follow(
     views: Sequence[View],
     *,
     references: Sequence[ReferencePicture] = (),
+    clear: Clear | None = None,
     progress: Progress | None = None,
 ) -> Iterator[list[ObjectFrame]]:
     """Track the prompted objects through the whole video.
@@ -172,6 +182,7 @@ def follow(
         predictor: the tracker.
         views: parts of the picture tracked each on its own (`views.plan_views`).
         references: annotated pictures shown before the first frame.
+        clear: see `Tracker.begin`.
         progress: called after every frame.
 
     Yields:
@@ -181,7 +192,7 @@ def follow(
         PromptError: no prompt, or one outside the picture or the video.
     """
     tracker = Tracker(source, predictor, views, references)
-    passes = tracker.begin(prompts)
+    passes = tracker.begin(prompts, clear)
     done = 0
     for way in passes:
         for step in tracker.walk(way):

@@ -12,7 +12,7 @@ record says how far that was. With `settings.resume` a run goes on where it stan
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -25,9 +25,11 @@ from ocusam.core.geometry import Ellipse
 from ocusam.core.masklet import ObjectFrame, View
 from ocusam.core.prompts import ObjectPrompt, PromptPack, ReferencePicture, check_inside, check_names
 from ocusam.core.version import __version__
+from ocusam.eye.long_rows import LongRows
 from ocusam.tracking.snapshot import put
 from ocusam.video.reader import open_video
 from ocusam.video.source import VideoSource
+from ocusam.workflows.find.clicks import ClearClicks
 from ocusam.workflows.inputs.prompt_pack import FILE_NAME, read_json, write_json
 from ocusam.workflows.inputs.settings import RunSettings, with_cross_negatives
 from ocusam.workflows.inputs.views import plan_views, split_prompts
@@ -59,7 +61,8 @@ class Kind:
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """A checked job, ready to run; `views` are narrowed where there is zoom."""
+    """A checked job, ready to run; `views` are narrowed where there is zoom, `clear` says what its clicks
+    mean."""
 
     source: VideoSource
     prompts: list[ObjectPrompt]
@@ -68,6 +71,7 @@ class Job:
     settings: RunSettings
     folder: RunFolder | None
     references: tuple[ReferencePicture, ...] = ()
+    clear: ClearClicks | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,8 +80,8 @@ class Tracked:
 
     Attributes:
         masklets: the masks (None when not kept).
-        table: makes the table of what was measured, one row per frame, view and object (None when nothing
-            is); kept nowhere, since hours of rows are large.
+        rows: what was measured, one row per frame, view and object (None when nothing is), read from the
+            disk when asked for, since hours of rows are large.
         num_frames: frames tracked (each counted once, whatever the number of views).
         truncated: the video announced more frames than could be read.
         seconds: time in the loop, of this call.
@@ -86,7 +90,7 @@ class Tracked:
     """
 
     masklets: Masklets | None
-    table: Callable[[], pl.DataFrame | None]
+    rows: LongRows | None
     num_frames: int
     truncated: bool
     seconds: float
@@ -162,7 +166,7 @@ def prepare(
                     replace(r, prompts=tuple(with_cross_negatives(list(r.prompts)))) for r in pack.references
                 ),
             )
-        opened = open_predictor(model, weights, device, settings.dtype)
+        opened = open_predictor(model, weights, device, settings)
     except BaseException:
         source.close()
         raise
@@ -260,7 +264,10 @@ def open_session(job: Job, files: SessionFiles) -> Tracker:
         return tracker
     if job.folder is not None and log is None:
         write_json(job.folder.path, PromptPack(tuple(job.prompts), job.references, job.source.size))
-    passes = tracker.begin(job.prompts)
+    passes = tracker.begin(job.prompts, job.clear)
+    if job.clear is not None and job.folder is not None:
+        job.folder.record["clicks"] = job.clear.told
+        job.folder.write_json("run.json", job.folder.record)
     if log is None:
         files.begin(SessionLog(ahead=tracker.ahead, passes=passes))
     return tracker
@@ -282,7 +289,7 @@ def conclude(
         files.compact()
         steps = log.steps - steps_before
         tracked = Tracked(
-            files.masklets(), files.table, log.frames, log.truncated, seconds, steps, log.recoveries
+            files.masklets(), files.rows(), log.frames, log.truncated, seconds, steps, log.recoveries
         )
         work.finish(job, tracked, progress)
         if job.folder is not None:

@@ -150,11 +150,13 @@ class Masklets:
 
     Attributes:
         size: (height, width) px of the masks: the whole picture.
+        truncated: the video announced more frames than could be read; told by who tracked it.
     """
 
     def __init__(self, parts: Sequence[pl.DataFrame | Path], size: tuple[int, int]) -> None:
         self._parts = list(parts)
         self.size = size
+        self.truncated = False
         self._spans: list[tuple[int, int]] | None = None
         self._cache: dict[int, dict[tuple[int, str], bytes]] = {}
         self._cached: tuple[int, int] = (0, 0)

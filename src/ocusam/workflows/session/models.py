@@ -18,11 +18,13 @@ import torch
 from ocusam.core.errors import WeightsError
 from ocusam.model.config import Sam2Config
 from ocusam.tracking.build import build_sam2_video_predictor
+from ocusam.tracking.compiled import compile_network
 from ocusam.tracking.find_config import find_config
 from ocusam.tracking.huggingface_config import WEIGHTS_FILE
 from ocusam.weights.hub import PUBLISHED
 from ocusam.weights.registry import packaged_weights, sha256
-from ocusam.workflows.inputs.settings import FLOAT32
+from ocusam.workflows.inputs.input_size import input_px
+from ocusam.workflows.inputs.settings import Computing, RunSettings
 from ocusam.workflows.inputs.weights_on_hand import weights_on_hand
 from ocusam.workflows.session.follow import Predictor
 
@@ -39,41 +41,54 @@ def open_predictor(
     model: str | Path | Sam2Config | OpenedModel | Predictor = "nano",
     weights: str | Path | None = None,
     device: str = "cpu",
-    dtype: str = FLOAT32,
+    computing: Computing | None = None,
 ) -> OpenedModel:
     """Build a tracker with weights.
 
     Args:
         model: whatever `tracking.find_config` understands (a name, a YAML file, a folder of transformers, a
-            `Sam2Config`), or a ready predictor (then `weights`, `device` and `dtype` are not used).
+            `Sam2Config`), or a ready predictor (then `weights`, `device` and `computing` are not used).
         weights: checkpoint file; None for those that are here: packaged, in the model's folder, or fetched.
         device: where to run.
-        dtype: type of the weights and of what is computed with them, "float32" or "bfloat16".
+        computing: type of the numbers, size of the input, engine, compiled or not; None: a run's defaults.
 
     Raises:
-        ModelError: unknown name.
+        ModelError: unknown name; a network that cannot be compiled here; an engine that is not installed.
         WeightsError: no weights, or weights that do not fit.
     """
     if isinstance(model, OpenedModel):
         return model
     if not isinstance(model, str | Path | Sam2Config):
         return OpenedModel(model, {"model": type(model).__name__, "weights": None})
+    computing = computing or RunSettings()
     config = find_config(model).config
-    path = _weights_file(model, weights, config)
-    predictor: Any = build_sam2_video_predictor(model, path, device, dtype=getattr(torch, dtype))
+    path = weights_file(model, weights, config)
+    side = input_px(computing.size, config)
+    predictor: Any = build_sam2_video_predictor(
+        model,
+        path,
+        device,
+        dtype=getattr(torch, computing.dtype),
+        engine=computing.engine,
+        image_size=side,
+    )
+    if computing.compiled:
+        compile_network(predictor.model)
     record = {
         "model": config.name,
-        "image_size": config.image_size,
+        "image_size": side,
         "weights": str(path),
         "weights_sha256": sha256(path),
         "packaged": path == packaged_weights(config.name),
         "device": device,
-        "dtype": dtype,
+        "dtype": computing.dtype,
+        "compiled": computing.compiled,
+        "engine": computing.engine,
     }
     return OpenedModel(predictor, record)
 
 
-def _weights_file(model: str | Path | Sam2Config, weights: str | Path | None, config: Sam2Config) -> Path:
+def weights_file(model: str | Path | Sam2Config, weights: str | Path | None, config: Sam2Config) -> Path:
     """The file that is meant: the one given, the one in the model's own folder, or the one that is here."""
     if weights is None and not isinstance(model, Sam2Config) and (Path(model) / WEIGHTS_FILE).is_file():
         weights = model

@@ -16,6 +16,7 @@ from typing import Any
 
 import polars as pl
 
+from ocusam.eye.long_rows import LongRows
 from ocusam.eye.quality import DOUBTFUL_COLUMNS
 
 RECOVERED = "recovered"
@@ -47,12 +48,17 @@ def with_recovered(signals: pl.DataFrame, recoveries: Sequence[Mapping[str, Any]
     return signals.with_columns(clicked.alias(RECOVERED))
 
 
-def with_recovered_doubts(doubts: pl.DataFrame, signals: pl.DataFrame) -> pl.DataFrame:
+def with_recovered_doubts(doubts: pl.DataFrame, signals: pl.DataFrame | LongRows) -> pl.DataFrame:
     """The table of doubtful frames (`eye.quality.doubtful`) with those that `RECOVERED` names, where the
     signals have that column."""
-    if RECOVERED not in signals.columns or not signals[RECOVERED].any():
+    found = [
+        rows.filter(RECOVERED).select(*_KEY, pl.col("timestamp_ns").alias("at"))
+        for rows in LongRows.of(signals).windows()
+        if RECOVERED in rows.columns
+    ]
+    if not any(len(rows) for rows in found):
         return doubts
-    clicked = signals.filter(RECOVERED).select(*_KEY, pl.col("timestamp_ns").alias("at"))
+    clicked = pl.concat(found)
     both = doubts.drop("rank").join(clicked, on=_KEY, how="full", coalesce=True)
     here = pl.col("at").is_not_null()
     joined = both.select(

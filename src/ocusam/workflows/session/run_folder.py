@@ -18,7 +18,7 @@ import hashlib
 import json
 import platform
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from importlib import metadata
@@ -111,14 +111,17 @@ class RunFolder:
         """Path of a file or folder of this run."""
         return self.path / name
 
-    def write_table(self, name: str, table: pl.DataFrame) -> None:
-        """Write a table as CSV (empty cells where there is no value)."""
+    def write_table(self, name: str, table: pl.DataFrame | Iterable[pl.DataFrame]) -> None:
+        """Write a table, whole or in parts (at least one), as CSV; empty cells where there is no value."""
 
         def pieces() -> Iterator[bytes]:
-            for first in range(0, max(len(table), 1), _ROWS_AT_ONCE):
-                part = table.slice(first, _ROWS_AT_ONCE)
-                text = part.write_csv(None, include_header=first == 0, null_value="", float_precision=6)
-                yield text.encode("utf-8")
+            header = True
+            for part in [table] if isinstance(table, pl.DataFrame) else table:
+                for first in range(0, max(len(part), 1), _ROWS_AT_ONCE):
+                    rows = part.slice(first, _ROWS_AT_ONCE)
+                    text = rows.write_csv(None, include_header=header, null_value="", float_precision=6)
+                    yield text.encode("utf-8")
+                    header = False
 
         write_bytes(self.path / name, pieces())
 
@@ -144,8 +147,8 @@ class RunFolder:
                 break
 
 
-def check_free(path: Path) -> None:
-    """Refuse a folder that holds a run.
+def check_free(path: Path, *, resumable: bool = True) -> None:
+    """Refuse a folder that holds a run; the message speaks of `--resume` where the job has it.
 
     Raises:
         OutputError: it does, or the path is a file.
@@ -154,9 +157,9 @@ def check_free(path: Path) -> None:
         raise OutputError(f"The output {path} is a file; give a folder.")
     found = [name for name in RUN_FILES if (path / name).exists()]
     if found:
+        ways = "remove that one, or go on with it: --resume" if resumable else "or remove that one"
         raise OutputError(
-            f"The output folder {path} holds another run ({', '.join(found)}); give another folder, remove "
-            "that one, or go on with it: --resume."
+            f"The output folder {path} holds another run ({', '.join(found)}); give another folder, {ways}."
         )
 
 

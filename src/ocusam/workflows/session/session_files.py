@@ -20,6 +20,7 @@ import polars as pl
 
 from ocusam.core.errors import InputError, OutputError
 from ocusam.core.masklet import ObjectFrame
+from ocusam.eye.long_rows import LongRows, Reader
 from ocusam.tracking.snapshot import TrackMemory
 from ocusam.workflows.session.atomic import write_bytes
 from ocusam.workflows.session.masklets import KEY, SCHEMA, Masklets, mask_rows, parquet
@@ -270,28 +271,26 @@ class SessionFiles:
             return Masklets.from_folder(self.folder, self.size)
         return Masklets([masks for masks, _ in self._kept], self.size)
 
-    def table(self) -> pl.DataFrame | None:
-        """All rows that count, in order of frame, view and object; what was measured last counts."""
+    def rows(self) -> LongRows | None:
+        """All rows that count, read from the chunks when asked for; None where nothing is measured."""
         if self._measured is None:
             return None
+        parts: list[Reader] = []
         if self.folder is None:
-            tables = [rows for _, rows in self._kept if rows is not None]
+            parts = [_in_memory(rows) for _, rows in self._kept if rows is not None]
         else:
             paths = [self._path("rows", i) for i in range(len(self.log.chunks))]
-            tables = [pl.read_parquet(path) for path in paths if path.exists()]
-        if not tables:
-            return None
-        table = pl.concat(tables, rechunk=False)
-        tables.clear()
-        if self.log.corrections:
-            table = table.unique(subset=KEY, keep="last", maintain_order=True)
-        # A copy of hours of rows is worth avoiding: a run from the first frame wrote them in this order.
-        ordered = len(self.log.passes) == 1 and table["frame_idx"].is_sorted()
-        return (
-            table
-            if ordered and table["view"].n_unique() * table["object"].n_unique() == 1
-            else table.sort(KEY)
-        )
+            parts = [on_disk(path) for path in paths if path.exists()]
+        return LongRows(parts) if parts else None
+
+
+def _in_memory(rows: pl.DataFrame) -> Reader:
+    return lambda names: rows if names is None else rows.select(names)
+
+
+def on_disk(path: Path) -> Reader:
+    """What reads the rows of a chunk's file."""
+    return lambda names: pl.read_parquet(path, columns=names, parallel="none")  # small files
 
 
 def _overlap(a: Chunk, b: Chunk) -> bool:

@@ -1,0 +1,137 @@
+"""What a run's clicks mean, decided before tracking: a click on a pupil or an iris becomes its visible mask.
+
+Purpose: `ClearClicks` is shown the prompts of each view as tracking begins. Where a pupil or an iris has one
+click on a frame, the network is asked for all of its answers, the picture for its own outlines
+(`eye.meant`), and where one of them is likely right, its mask is entered in place of the click. The tracker
+then remembers the object as it is, not a part of it.
+
+Notable choices: the prompts of the run stay what the user gave; what was entered instead is told in
+`run.json` under "clicks", and its memory is stored as that of any prompt is, so a run that goes on and a
+correction use it too. Several points, a box or a mask of the user's are never replaced. A click that stays
+unclear is entered as it is, and so is one on an iris whose pupil is unclear or was not clicked.
+
+What it does not know: other objects than pupil and iris; frames without a click.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from ocusam.core.prompts import ObjectPrompt
+from ocusam.eye.meant import Answer, Meant, Sight, meant_iris, meant_pupil
+from ocusam.model.sam2 import SAM2
+from ocusam.model.values import PointPrompt
+from ocusam.tracking.prompt_checks import make_points
+from ocusam.tracking.session import VideoSession
+
+NETWORK = "nano"
+"""Whose answers the weights of `eye.meant` were fitted on; others' clicks stay as they are."""
+LEAST = {"pupil": 0.5, "iris": 0.4}
+"""Probability from which an outline is entered in place of a click, chosen on rendered eyes
+(benchmarks/fit_meant.py): from there on next to none is worse than what the network alone would give."""
+_LEAST_PX = 12  # of a mask that is entered
+
+
+class ClearClicks:
+    """Replaces single clicks by masks where it is clear what they mean.
+
+    Attributes:
+        told: what was decided, click by click, for `run.json`; px of the view.
+    """
+
+    def __init__(self) -> None:
+        self.told: list[dict[str, Any]] = []
+
+    def __call__(
+        self, predictor: Any, state: Any, view: int, prompts: Sequence[ObjectPrompt]
+    ) -> list[ObjectPrompt]:
+        """Prompts as they shall be entered.
+
+        Args:
+            predictor: the tracker; one without a network of ours gets its prompts as they are.
+            state: its state of the view.
+            view: number of the view.
+            prompts: in the view's coordinates and the tracker's frames.
+        """
+        network = getattr(predictor, "model", None)
+        if not isinstance(network, SAM2) or not isinstance(state, VideoSession):
+            return list(prompts)
+        if network.config.name != NETWORK:
+            return list(prompts)
+        by_frame: dict[int, dict[str, ObjectPrompt]] = defaultdict(dict)
+        for prompt in prompts:
+            if prompt.name in LEAST and single_click(prompt):
+                by_frame[prompt.frame_idx][prompt.name] = prompt
+        masks: dict[tuple[str, int], ObjectPrompt] = {}
+        for frame, clicks in sorted(by_frame.items()):
+            if "pupil" not in clicks:
+                continue
+            for name, meant in mean(network, state, frame, clicks).items():
+                clear = meant.probability >= LEAST[name] and int(meant.mask.sum()) >= _LEAST_PX
+                if clear:
+                    masks[name, frame] = ObjectPrompt(name, frame, mask=meant.mask)
+                self.told.append(_told(view, clicks[name], meant, clear))
+        return [masks.get((prompt.name, prompt.frame_idx), prompt) for prompt in prompts]
+
+
+def single_click(prompt: ObjectPrompt) -> bool:
+    """Whether a prompt is one point on the object and nothing else."""
+    return prompt.mask is None and prompt.box is None and prompt.labels.tolist() == [1]
+
+
+def mean(network: SAM2, state: VideoSession, frame: int, clicks: dict[str, ObjectPrompt]) -> dict[str, Meant]:
+    """What a click on a pupil means, and one on its iris where the pupil is clear.
+
+    Args:
+        network: of the tracker.
+        state: of the view.
+        frame: the tracker's number.
+        clicks: by name, "pupil" and perhaps "iris".
+    """
+    state.check_frame(frame)
+    sight = Sight(state.frame(frame).image)
+    pupil = meant_pupil(sight, answers(network, state, clicks["pupil"]), _at(clicks["pupil"]))
+    out = {} if pupil is None else {"pupil": pupil}
+    # Around an unclear pupil, an iris's likeliest outline is often the pupil's.
+    if "iris" in clicks and pupil is not None and pupil.probability >= LEAST["pupil"]:
+        iris = meant_iris(sight, answers(network, state, clicks["iris"]), _at(clicks["iris"]), pupil)
+        if iris is not None:
+            out["iris"] = iris
+    return out
+
+
+@torch.inference_mode()
+def answers(network: SAM2, state: VideoSession, prompt: ObjectPrompt) -> list[Answer]:
+    """All masks that the network gives for a prompt on a frame, without memory."""
+    points = make_points(prompt.points, prompt.labels, None, state.size, network.config.image_size)
+    points = PointPrompt(points.coords_bn2.to(network.device), points.labels_bn.to(network.device))
+    candidates = network.track_step(state.features(prompt.frame_idx), points=points).candidates
+    if candidates is None:
+        return []
+    logits = candidates.logits_bmhw[0].float().cpu().numpy()
+    return [Answer(one, float(iou)) for one, iou in zip(logits, candidates.iou_bm[0].tolist(), strict=True)]
+
+
+def _at(prompt: ObjectPrompt) -> tuple[float, float]:
+    x, y = prompt.points[0].tolist()
+    return x, y
+
+
+def _told(view: int, prompt: ObjectPrompt, meant: Meant, clear: bool) -> dict[str, Any]:
+    e = meant.ellipse
+    return {
+        "view": view,
+        "frame_idx": prompt.frame_idx,
+        "object": prompt.name,
+        "click": prompt.points[0].tolist(),
+        "entered": "mask" if clear else "click",
+        "probability": round(meant.probability, 3),
+        "source": meant.source,
+        "on_the_picture": meant.refined,
+        "ellipse": [round(v, 2) for v in (*e.center, e.major, e.minor, e.angle)],
+        "area_px": int(meant.mask.sum()),
+    }
