@@ -32,7 +32,8 @@ from torch import Tensor
 from ocusam.core.geometry import Ellipse
 from ocusam.model.build import make_network
 from ocusam.model.config import get_config
-from ocusam.model.sam2 import SAM2, ImageFeatures, StepOutput
+from ocusam.model.sam2 import SAM2
+from ocusam.model.values import ImageFeatures, StepOutput
 from ocusam.tracking.video_predictor import SAM2VideoPredictor
 from ocusam.video.writer import VideoWriter
 from ocusam.workflows.eye import track_eye

@@ -1,13 +1,16 @@
 """How many frames a second does `ocusam eye` make of an eye video, from the file to signals.csv?
 
-    python benchmarks/nano_end_to_end.py [--frames 300] [--rounds 3] [--dtype float32] [--json out.json]
+    python benchmarks/nano_end_to_end.py [--frames 300] [--rounds 3] [--sizes 160 256] [--dtype float32]
+        [--only pupil] [--switch-ms 5] [--json out.json]
 
 A clip of 640 x 480 px is rendered (or `--video FILE --prompts pupil:X,Y ...` is taken), then tracked with the
 packaged weights: the pupil alone, and pupil, iris and two corneal reflections; without overlay, without and
-with the report. Printed are the median of frames per second by the clock over the rounds (opening the model,
-tables and files included, imports not: one short run comes before), processor time per frame by stage (of
-one more run, which is slower for being watched), and the time from a camera's frame to its mask. Run it on
-an idle machine.
+with the report; at every size of the network's input that is named. Printed are the median of frames per
+second by the clock over the rounds (opening the model, tables and files included, imports not: one short run
+comes before), the same from the fifth frame to the last alone, processor time per frame by stage (of one
+more run, which is slower for being watched), and the time from a camera's frame to its mask. Clocks say
+something on an idle machine only; processor time hardly minds. `--switch-ms` sets how long a thread may keep
+Python's lock while others wait (Python's own default is 5).
 """
 
 from __future__ import annotations
@@ -120,40 +123,54 @@ def render(path: Path, frames: int) -> dict[str, tuple[float, float]]:
     return clicks
 
 
-def run(source: Any, clicks: dict[str, tuple[float, float]], report: bool, dtype: str) -> tuple[float, float]:
-    """Track once. Returns seconds by the clock, and of processor time."""
-    settings = RunSettings(overlay=False, report=report, zoom="off", dtype=dtype)
+def run(
+    source: Any, clicks: dict[str, tuple[float, float]], report: bool, how: dict[str, Any]
+) -> tuple[float, float, float]:
+    """Track once. Returns seconds by the clock, of processor time, and by the clock for a frame behind the
+    first few."""
+    settings = RunSettings(overlay=False, report=report, zoom="off", **how)
+    marks: list[float] = []
+
+    def mark(done: int, total: int | None, what: str) -> None:
+        if what == "tracking":
+            marks.append(time.perf_counter())
+
     with tempfile.TemporaryDirectory() as folder:
         clock, processor = time.perf_counter(), time.process_time()
-        track_eye(source, clicks, out=Path(folder) / "run", settings=settings)
-        return time.perf_counter() - clock, time.process_time() - processor
+        track_eye(source, clicks, out=Path(folder) / "run", settings=settings, progress=mark)
+        spent = time.perf_counter() - clock, time.process_time() - processor
+    return *spent, (marks[-1] - marks[4]) / (len(marks) - 5)
 
 
 def measure(
-    video: Path, clicks: dict[str, tuple[float, float]], rounds: int, report: bool, dtype: str
+    video: Path, clicks: dict[str, tuple[float, float]], rounds: int, report: bool, how: dict[str, Any]
 ) -> dict[str, Any]:
     """Frames per second and processor time of one kind of run."""
     with open_video(video) as source:
         frames = source.num_frames or 0
-    times = [run(video, clicks, report, dtype) for _ in range(rounds)]
+    times = [run(video, clicks, report, how) for _ in range(rounds)]
     watch = Stopwatch()
     with watch.at_all_stages():
-        run(video, clicks, report, dtype)
-    rates = [frames / clock for clock, _ in times]
+        run(video, clicks, report, how)
+    rates = [frames / clock for clock, _, _ in times]
     return {
         "objects": list(clicks),
+        **how,
         "report": report,
         "frames": frames,
         "frames_per_second": round(statistics.median(rates), 2),
         "slowest_and_fastest": [round(min(rates), 2), round(max(rates), 2)],
-        "processor_ms_per_frame": round(1e3 * statistics.median(p for _, p in times) / frames, 2),
+        "frames_per_second_once_running": round(1 / statistics.median(s for _, _, s in times), 2),
+        "processor_ms_per_frame": round(1e3 * statistics.median(p for _, p, _ in times) / frames, 2),
         "stages_ms_per_frame": {k: round(1e3 * v / frames, 3) for k, v in watch.seconds.items()},
     }
 
 
-def camera_latency(video: Path, click: tuple[float, float], dtype: torch.dtype) -> dict[str, float]:
+def camera_latency(video: Path, click: tuple[float, float], how: dict[str, Any]) -> dict[str, Any]:
     """Milliseconds from a frame to its mask, one object, memory bank full."""
-    predictor = build_sam2_camera_predictor("nano", dtype=dtype)
+    predictor = build_sam2_camera_predictor(
+        "nano", dtype=getattr(torch, how["dtype"]), image_size=how["size"]
+    )
     times = []
     with open_video(video) as source:
         pictures = [frame.image for frame, _ in zip(source, range(80), strict=False)]
@@ -165,6 +182,7 @@ def camera_latency(video: Path, click: tuple[float, float], dtype: torch.dtype) 
         times.append(1e3 * (time.perf_counter() - start))
     late = times[20:]
     return {
+        **how,
         "median_ms": round(statistics.median(late), 2),
         "95_percent_ms": round(float(np.percentile(late, 95)), 2),
     }
@@ -191,6 +209,19 @@ def machine() -> dict[str, Any]:
     }
 
 
+def tell(found: dict[str, Any]) -> None:
+    """Print what `measure` found."""
+    sys.stdout.write(
+        f"{found['size']} px, {found['dtype']}, {'+'.join(found['objects'])}, report "
+        f"{'on' if found['report'] else 'off'}: {found['frames_per_second']} frames/s "
+        f"({found['slowest_and_fastest']}), once running {found['frames_per_second_once_running']}; "
+        f"{found['processor_ms_per_frame']} processor ms a frame\n"
+    )
+    for stage, spent in sorted(found["stages_ms_per_frame"].items(), key=lambda item: -item[1]):
+        sys.stdout.write(f"    {stage:24s} {spent:8.2f} ms\n")
+    sys.stdout.flush()
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(
@@ -199,10 +230,15 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=300, help="frames of the rendered clip")
     parser.add_argument("--rounds", type=int, default=3, help="runs of each kind")
     parser.add_argument("--dtype", default="float32", help="as of `ocusam eye`")
+    parser.add_argument("--sizes", type=int, nargs="+", default=[256], help="sides of the input, px")
+    parser.add_argument("--switch-ms", type=float, help="see above")
     parser.add_argument("--only", choices=["pupil", "all"], help="one kind of run, without report and camera")
     parser.add_argument("--json", type=Path, help="write the figures to this file, too")
     given = parser.parse_args()
-    out: dict[str, Any] = {"machine": machine(), "dtype": given.dtype, "runs": []}
+    if given.switch_ms:
+        sys.setswitchinterval(1e-3 * given.switch_ms)
+    facts = {**machine(), "switch_ms": round(1e3 * sys.getswitchinterval(), 3)}
+    out: dict[str, Any] = {"machine": facts, "runs": [], "camera": []}
     sys.stdout.write(f"{json.dumps(out['machine'])}\n")
     with tempfile.TemporaryDirectory() as folder:
         video = Path(folder) / "eye.mp4"
@@ -210,24 +246,20 @@ def main() -> None:
         few = {name: clicks[name] for name in ("pupil",)}
         four = {name: clicks[name] for name in ("pupil", "iris", "cr0", "cr1")}
         with open_video(video) as source:  # imports, caches
-            run(ThinnedSource(source, list(range(min(6, given.frames)))), four, False, given.dtype)
+            few_frames = ThinnedSource(source, list(range(min(6, given.frames))))
+            run(few_frames, four, False, {"size": given.sizes[0], "dtype": given.dtype})
         kinds = [(few, False), (four, False), (few, True), (four, True)]
         if given.only:
             kinds = [(few if given.only == "pupil" else four, False)]
-        for chosen, report in kinds:
-            found = measure(video, chosen, given.rounds, report, given.dtype)
-            out["runs"].append(found)
-            sys.stdout.write(
-                f"{'+'.join(found['objects'])}, report {'on' if report else 'off'}: "
-                f"{found['frames_per_second']} frames/s ({found['slowest_and_fastest']}), "
-                f"{found['processor_ms_per_frame']} processor ms a frame\n"
-            )
-            for stage, spent in sorted(found["stages_ms_per_frame"].items(), key=lambda item: -item[1]):
-                sys.stdout.write(f"    {stage:24s} {spent:8.2f} ms\n")
-        if not given.only:
-            kind = torch.bfloat16 if given.dtype == "bfloat16" else torch.float32
-            out["camera"] = camera_latency(video, clicks["pupil"], kind)
-            sys.stdout.write(f"camera, frame to mask: {json.dumps(out['camera'])}\n")
+        for size in given.sizes:
+            how = {"size": size, "dtype": given.dtype}
+            for chosen, report in kinds:
+                found = measure(video, chosen, given.rounds, report, how)
+                out["runs"].append(found)
+                tell(found)
+            if not given.only:
+                out["camera"].append(camera_latency(video, clicks["pupil"], how))
+                sys.stdout.write(f"camera, frame to mask: {json.dumps(out['camera'][-1])}\n")
     if given.json is not None:
         given.json.write_text(json.dumps(out, indent=1))
 

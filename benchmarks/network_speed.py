@@ -4,6 +4,7 @@
     python benchmarks/network_speed.py --rows tiny-512-bfloat16-1 --repeats 3
     python benchmarks/network_speed.py --rows all --repeats 7 --json speed.json
     python benchmarks/network_speed.py --rows stages-nano-256-bfloat16 --repeats 20 --threads 1
+    python benchmarks/network_speed.py --rows tiny-1024-bfloat16-1 --device cuda --compile --repeats 50
 
 A row `tiny-SIZE-TYPE-OBJECTS` sends frames of the network's own size through our tracker and through
 transformers', a frame here, a frame there; weights are random and the same, and every object's memory bank is
@@ -14,6 +15,9 @@ theirs divided by ours. Wall time says something on an idle machine only.
 
 A row `stages-MODEL-SIZE-TYPE` has no counterpart there: ours alone, one object, time by stage (`nano` with
 the packaged weights).
+
+`--device cuda` runs both sides on a GPU, and waits for it before every look at the clock; `--compile` sends
+ours through torch.compile first, as the commands' option does (both are warm when measuring begins).
 
 What a frame of a video costs beside the network (reading, resizing, measuring) is not in it.
 """
@@ -37,6 +41,7 @@ import torch
 from ocusam.model.build import make_network
 from ocusam.model.sam2 import SAM2
 from ocusam.tracking.build import build_sam2
+from ocusam.tracking.compiled import compile_network, warm_up
 from ocusam.tracking.engine import TrackingEngine
 from ocusam.tracking.video_predictor import SAM2VideoPredictor
 from ocusam.video.frames import normalise
@@ -53,7 +58,7 @@ PAIRED = {
 }
 STAGES = {
     f"stages-{model.rpartition('_')[2]}-{size}-{dtype}": (model, size, dtype)
-    for model, size in (("nano", 256), ("sam2.1_hiera_tiny", 512))
+    for model, size in (("nano", 160), ("nano", 192), ("nano", 256), ("sam2.1_hiera_tiny", 512))
     for dtype in ("float32", "bfloat16")
 }
 STAGE_NAMES = {
@@ -89,8 +94,11 @@ def machine() -> dict[str, Any]:
 
 def timed(call: Callable[[], object]) -> tuple[float, float]:
     """Wall and processor seconds of a call."""
+    finish = torch.cuda.synchronize if torch.cuda.is_initialized() else lambda: None
+    finish()
     wall, processor = time.perf_counter(), time.process_time()
     call()
+    finish()
     return time.perf_counter() - wall, time.process_time() - processor
 
 
@@ -134,11 +142,15 @@ class Theirs:
         from transformers_peer import video_peer
 
         dtype = network.dtype
-        self.peer = video_peer(network).to(dtype)
+        self.peer = video_peer(network).to(device=network.device, dtype=dtype)
         side = picture.shape[0]
         pixels = torch.from_numpy(normalise(picture)).to(dtype)
         self.session = transformers.Sam2VideoInferenceSession(
-            video=pixels[None].expand(frames, -1, -1, -1), video_height=side, video_width=side, dtype=dtype
+            video=pixels[None].expand(frames, -1, -1, -1),
+            video_height=side,
+            video_width=side,
+            dtype=dtype,
+            inference_device=network.device,
         )
         for i, (x, y) in enumerate(clicks(side, objects)):
             row = self.session.obj_id_to_idx(i)
@@ -172,21 +184,26 @@ def summary(times: Times) -> dict[str, float]:
     }
 
 
-def paired(name: str, repeats: int) -> dict[str, Any]:
-    """One row against the peer: one frame to warm up, then alternating."""
+def paired(name: str, repeats: int, device: str = "cpu", compiled: bool = False) -> dict[str, Any]:
+    """One row against the peer: two frames to warm up, then alternating."""
     size, dtype, objects = PAIRED[name]
     torch.manual_seed(0)
     network = make_network(
         "sam2.1_hiera_tiny",
+        device,
         image_size=size,
         dtype=getattr(torch, dtype),
         binarize_mask_from_pts_for_mem_enc=True,
     )
     picture = np.random.default_rng(0).integers(0, 255, (size, size, 3), dtype=np.uint8)
-    frames = REMEMBERED + repeats + 2
-    sides = [made(network, picture, objects, frames) for made in (Ours, Theirs)]
+    frames = REMEMBERED + repeats + 3
+    theirs = Theirs(network, picture, objects, frames)
+    if compiled:
+        warm_up(compile_network(network), objects)
+    sides = [Ours(network, picture, objects, frames), theirs]
     times: list[Times] = [[], []]
     for side in sides:
+        side.step()
         side.step()
     for _ in range(repeats):
         for side, own in zip(sides, times, strict=True):
@@ -203,11 +220,13 @@ def paired(name: str, repeats: int) -> dict[str, Any]:
     }
 
 
-def stages(name: str, repeats: int) -> dict[str, Any]:
+def stages(name: str, repeats: int, device: str = "cpu", compiled: bool = False) -> dict[str, Any]:
     """One row of our network alone, by stage."""
     model, size, dtype = STAGES[name]
     torch.manual_seed(0)
-    network = build_sam2(model, image_size=size, dtype=getattr(torch, dtype))
+    network = build_sam2(model, device=device, image_size=size, dtype=getattr(torch, dtype))
+    if compiled:
+        compile_network(network)
     times: dict[str, Times] = {stage: [] for stage in STAGE_NAMES}
 
     def watch(stage: str) -> None:
@@ -221,7 +240,8 @@ def stages(name: str, repeats: int) -> dict[str, Any]:
         object.__setattr__(network, stage, call)
 
     picture = np.random.default_rng(0).integers(0, 255, (size, size, 3), dtype=np.uint8)
-    ours = Ours(network, picture, 1, REMEMBERED + repeats + 2)
+    ours = Ours(network, picture, 1, REMEMBERED + repeats + 3)
+    ours.step()
     ours.step()
     for stage in STAGE_NAMES:
         watch(stage)
@@ -243,6 +263,8 @@ def main() -> None:
     parser.add_argument("--rows", nargs="+", default=["stages-nano-256-bfloat16"], choices=[*names, "all"])
     parser.add_argument("--repeats", type=int, default=5, help="frames timed on each side (default 5)")
     parser.add_argument("--threads", type=int, help="threads of torch (default: its own choice)")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda")
+    parser.add_argument("--compile", action="store_true", help="torch.compile over our network first")
     parser.add_argument("--json", type=Path, help="also write everything to this file")
     parser.add_argument("--list", action="store_true", help="print the names of the rows and leave")
     options = parser.parse_args()
@@ -251,11 +273,15 @@ def main() -> None:
         return
     if options.threads:
         torch.set_num_threads(options.threads)
-    facts = machine()
+    facts = {**machine(), "device": options.device, "compiled": options.compile}
+    if options.device != "cpu":
+        torch.zeros(1, device=options.device)
+        facts["device"] = torch.cuda.get_device_name(options.device)
     print(json.dumps(facts), flush=True)
     rows = {}
     for name in names if "all" in options.rows else options.rows:
-        rows[name] = (stages if name in STAGES else paired)(name, options.repeats)
+        row = stages if name in STAGES else paired
+        rows[name] = row(name, options.repeats, options.device, options.compile)
         print(name, json.dumps(rows[name]), flush=True)
     if options.json:
         result = {"machine": facts, "repeats": options.repeats, "rows": rows}

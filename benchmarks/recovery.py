@@ -1,13 +1,17 @@
 """What does looking again for a lost pupil bring, and does it harm?
 
     python benchmarks/recovery.py [--rendered 10] [--annotations ../shared/data/annotations.json]
-        [--pictures FOLDER] [--tracked]
+        [--scenes off,out,slip,closed] [--pictures FOLDER] [--tracked]
 
 Every sequence begins with an eye (12 frames, clicked on the first), goes on with 15 frames of nothing (the
 eye's mean grey, with noise: the headset is off), and ends with 30 frames of the eye at another place: the
 pictures mirrored, so that appearance is known and place is not; 20 frames per second, so that a pupil counts
 as lost after ten frames. Rendered eyes have truth on every frame; of recordings the annotated frames are
 taken, one after the other, and again from the first where they are few.
+
+Rendered eyes can be had in other scenes: the eye slides out of the picture and comes back elsewhere and
+smaller (out), it jumps by a fifth of the picture and is larger from one frame to the next (slip), or its lids
+stay closed (closed).
 
 First the decision alone: the track is taken to be lost from the gap on, whatever a tracker would make of it.
 Printed: on which frame was clicked, and whether the click lies on the pupil; or that nothing convinced.
@@ -37,7 +41,7 @@ from ocusam.core.geometry import Ellipse
 from ocusam.core.prompts import ObjectPrompt
 from ocusam.report.overlay import Drawn, draw
 from ocusam.synthetic.draw import draw_style
-from ocusam.synthetic.eye import iter_eye_frames
+from ocusam.synthetic.eye import EyeStyle, iter_eye_frames
 from ocusam.video.reader import open_video
 from ocusam.video.source import SequenceSource
 from ocusam.workflows.eye import EyeRecording, track_eye
@@ -82,31 +86,71 @@ def mirrored(picture: Picture, pupil: Ellipse | None) -> tuple[Picture, Ellipse 
     return np.ascontiguousarray(picture[:, ::-1]), pupil
 
 
-def sequence(frames: Frames) -> Frames:
-    """Eye, nothing, mirrored eye."""
+def sequence(frames: Frames, scene: str = "off", closed: Picture | None = None) -> Frames:
+    """Eye, then what the scene does to it, then the eye again."""
     first, rest = frames[:BEFORE], frames[BEFORE : BEFORE + AFTER]
+    if scene == "slip":
+        moved = [shifted(*frame, (0.22, -0.12), 1.25) for frame in rest]
+        return [*first, *moved[:AWAY], *moved]
+    if scene == "out":
+        out = [shifted(*first[-1], (0.3 * (i + 1), 0.0), 1.0) for i in range(4)]
+        away = [
+            *out,
+            *[out[-1]] * (AWAY - 8),
+            *[shifted(*rest[0], (0.3 * i, 0.1), 0.9) for i in (4, 3, 2, 1)],
+        ]
+        return [*first, *away, *[shifted(*frame, (0.12, 0.1), 0.9) for frame in rest]]
+    noise = np.random.default_rng(0)
+    if scene == "closed" and closed is not None:
+        shut = [np.clip(closed + noise.normal(0, 2.0, closed.shape), 0, 255) for _ in range(AWAY)]
+        return [*first, *[(picture.astype(np.uint8), None) for picture in shut], *rest]
     shape, level = first[0][0].shape, float(np.mean([p.mean() for p, _ in first]))
-    noise = np.random.default_rng(0).normal(level, 3.0, shape)
-    nothing = np.clip(noise, 0, 255).astype(np.uint8)
+    nothing = np.clip(noise.normal(level, 3.0, shape), 0, 255).astype(np.uint8)
     return [*first, *[(nothing, None)] * AWAY, *[mirrored(*frame) for frame in rest]]
 
 
-def rendered(count: int) -> Iterator[tuple[str, Frames]]:
+def shifted(
+    picture: Picture, pupil: Ellipse | None, by: tuple[float, float], scale: float
+) -> tuple[Picture, Ellipse | None]:
+    """The picture moved by shares of its size and enlarged about its middle; its border goes on beyond."""
+    height, width = picture.shape[:2]
+    dx = by[0] * width + (1 - scale) * (width - 1) / 2
+    dy = by[1] * height + (1 - scale) * (height - 1) / 2
+    matrix = np.array([[scale, 0, dx], [0, scale, dy]])
+    moved = cv2.warpAffine(picture, matrix, (width, height), borderMode=cv2.BORDER_REPLICATE)
+    if pupil is not None:
+        x, y = pupil.center[0] * scale + dx, pupil.center[1] * scale + dy
+        inside = 0 <= x < width and 0 <= y < height
+        pupil = Ellipse((x, y), (pupil.major * scale, pupil.minor * scale), pupil.angle) if inside else None
+    return np.asarray(moved, dtype=np.uint8), pupil
+
+
+def rendered(count: int, scenes: list[str]) -> Iterator[tuple[str, Frames]]:
     """Rendered eyes whose pupil shows well on the first frame; others would not be clicked."""
     made, seed = 0, FIRST_SEED
     while made < count:
         style = draw_style(np.random.default_rng(seed))
         style = replace(style, camera=replace(style.camera, views=1))
-        frames: Frames = []
-        for frame in iter_eye_frames(seed, BEFORE + AFTER, (256, 256), FPS, style):
-            clear = frame.pupil_visible_fraction >= 0.6
-            if not frames and not clear:
-                break
-            frames.append((frame.image, frame.ellipses["pupil"] if clear else None))
-        if frames:
+        frames, closed = open_frames(seed, style)
+        if frames and (closed is not None or "closed" not in scenes):
             made += 1
-            yield f"rendered {seed - FIRST_SEED}", sequence(frames)
+            for scene in scenes:
+                yield f"rendered {seed - FIRST_SEED} {scene}", sequence(frames, scene, closed)
         seed += 1
+
+
+def open_frames(seed: int, style: EyeStyle) -> tuple[Frames, Picture | None]:
+    """The first frames of a clip, and one of its first ten seconds on which the eye is closed."""
+    frames: Frames = []
+    for i, frame in enumerate(iter_eye_frames(seed, round(10 * FPS), (256, 256), FPS, style)):
+        clear = frame.pupil_visible_fraction >= 0.6
+        if i == 0 and not clear:
+            return [], None
+        if i < BEFORE + AFTER:
+            frames.append((frame.image, frame.ellipses["pupil"] if clear else None))
+        elif frame.lid_opening < 0.05:
+            return frames, frame.image
+    return frames, None
 
 
 def recordings(path: Path) -> Iterator[tuple[str, Frames]]:
@@ -196,6 +240,9 @@ def main() -> None:
     )
     parser.add_argument("--annotations", type=Path, help="recordings with truth")
     parser.add_argument("--rendered", type=int, default=10, help="rendered eyes (10)")
+    parser.add_argument(
+        "--scenes", default="off", help="of rendered eyes, with commas between: off, out, slip, closed (off)"
+    )
     parser.add_argument("--pictures", type=Path, help="folder for pictures of what was clicked")
     parser.add_argument("--weights", type=Path, help="weights of nano (the packaged ones)")
     parser.add_argument("--tracked", action="store_true", help="run the real job too")
@@ -206,7 +253,7 @@ def main() -> None:
     judge = judge_of(predictor)
     plain = RunSettings(views="none", zoom="off", overlay=False, report=False, masklets=False)
     totals, verdicts = {True: Count(), False: Count()}, Counter[str]()
-    sources = [rendered(options.rendered)]
+    sources = [rendered(options.rendered, options.scenes.split(","))]
     if options.annotations is not None:
         sources.append(recordings(options.annotations))
     for name, frames in (pair for source in sources for pair in source):

@@ -83,8 +83,9 @@ def _median(values: list[float]) -> float | None:
 
 def table(scores: dict[str, Any]) -> str:
     """The scores as a table in Markdown, one row for each value of each stratum."""
-    heads = ("stratum", "clips", "pupil IoU: mean, median, found", "pupil centre / diameter")
-    heads += ("iris IoU: mean, median", "reflections within 1 px", "presence F1, absence F1")
+    heads = ("stratum", "clips", "pupil, mask IoU: mean, median", "pupil, on the edge: mean, median")
+    heads += ("pupil centre / diameter", "iris, mask IoU: mean, median", "iris, on the edge: mean, median")
+    heads += ("reflections within 1 px", "presence F1, absence F1")
     lines = [f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}"]
     parts = {"all": scores["all"]}
     for name, values in scores["strata"].items():
@@ -94,9 +95,11 @@ def table(scores: dict[str, Any]) -> str:
         cells = [
             name,
             part["clips"],
-            _cells(pupil, "iou_mean", "iou_median", "iou_median_found"),
+            _cells(pupil, "iou_mean", "iou_median"),
+            _cells(pupil, "ellipse_iou_picture_mean", "ellipse_iou_picture_median"),
             _cells(pupil, "centre_error_rel_picture_median"),
             _cells(iris, "iou_mean", "iou_median"),
+            _cells(iris, "ellipse_iou_picture_mean", "ellipse_iou_picture_median"),
             _cells(spots, "within_1_px_picture"),
             _cells(part["presence"], "f1", "f1_absent"),
         ]

@@ -14,8 +14,8 @@ presence counts present frames as hits, that of absence absent ones.
 
 One line a clip goes to OUT_FOLDER/rows*.jsonl at once, so a run that is broken off goes on where it was;
 `--part K/N` lets N processes share the clips (one thread each). OUT_FOLDER/scores.json has the scores of all
-lines there, split by stratum (rendered_scores.py), and OUT_FOLDER/worst.png the clips with the worst pupils:
-truth green, masks in colours.
+lines there, split by stratum (rendered_strata.py: what is ordinary, what hard), and OUT_FOLDER/worst.png the
+clips with the worst pupils: truth green, masks in colours. `--only ordinary` draws such clips alone.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from rendered_scores import Row, by_stratum, summary, table
+from rendered_strata import VERSION, strata_of
 
 from ocusam.core.errors import OcusamError
 from ocusam.core.masklet import ObjectFrame
@@ -41,11 +42,12 @@ from ocusam.core.prompts import ObjectPrompt
 from ocusam.model.config import get_config
 from ocusam.report.overlay import Drawn, draw
 from ocusam.synthetic.draw import draw_style
-from ocusam.synthetic.eye import EyeFrame, EyeStyle, iter_eye_frames
+from ocusam.synthetic.eye import EyeFrame, iter_eye_frames
 from ocusam.training.clicks import first_click
 from ocusam.training.scenes import LEAST_AREA_PX, VISIBLE_AREA_PX
 from ocusam.video.source import SequenceSource
 from ocusam.workflows.eye import measure_object
+from ocusam.workflows.find.clicks import ClearClicks
 from ocusam.workflows.inputs.views import plan_views
 from ocusam.workflows.session.follow import follow
 from ocusam.workflows.session.models import OpenedModel, open_predictor
@@ -64,11 +66,6 @@ class TestClip:
     fps: float
     frames: list[EyeFrame]
     prompts: list[ObjectPrompt]
-
-    @property
-    def style(self) -> EyeStyle:
-        """What it was drawn from."""
-        return self.frames[0].style
 
     def source(self) -> SequenceSource:
         """Its pictures as a video."""
@@ -111,35 +108,10 @@ def _clicks(rng: np.random.Generator, frame: EyeFrame, cell_px: float) -> list[O
     return prompts
 
 
-def strata_of(style: EyeStyle, fps: float) -> dict[str, str]:
-    """What kind of clip it is."""
-    light, camera = style.light, style.camera
-
-    def band(value: float, low: float, high: float, names: tuple[str, str, str]) -> str:
-        return names[0] if value < low else names[1] if value < high else names[2]
-
-    # As `synthetic/draw.py` draws most clips: full resolution, even light, no gaps, open lids, no frame.
-    ordinary = camera.low_resolution == 1 and not (camera.spot or camera.dropout or style.face.frame)
-    return {
-        "kind": style.kind,
-        "conditions": "ordinary" if ordinary and style.motion.openness >= 0.85 else "hard",
-        "skin": band(light.skin, 0.3, 0.7, ("dark", "middle", "light")),
-        "pupil": "bright" if light.pupil > light.iris else "dark",
-        "iris": band(light.iris, 0.12, 0.35, ("dark", "middle", "light")),
-        "blur": band(camera.defocus, 0.5, 1.2, ("sharp", "middle", "blurred")),
-        "size": band(camera.iris_share, 0.18, 0.35, ("small", "middle", "large")),
-        "lens": "contact lens" if light.contact_lens else "none",
-        "glasses": "glasses" if style.face.frame or style.face.lens_reflections else "none",
-        "interlaced": "interlaced" if camera.interlaced else "progressive",
-        "rate": band(fps, 15, 60, ("under 15/s", "15-60/s", "over 60/s")),
-    }
-
-
-def track_clip(clip: TestClip, opened: OpenedModel) -> Iterator[list[ObjectFrame]]:
-    """Masks of every frame, as `ocusam eye` gets them."""
-    yield from follow(
-        clip.source(), clip.prompts, opened.predictor, plan_views(PICTURE, "none"), progress=None
-    )
+def track_clip(clip: TestClip, opened: OpenedModel, *, bare: bool = False) -> Iterator[list[ObjectFrame]]:
+    """Masks of every frame, as `ocusam eye` gets them; `bare`: from the clicks alone."""
+    clear = None if bare else ClearClicks()
+    yield from follow(clip.source(), clip.prompts, opened.predictor, plan_views(PICTURE, "none"), clear=clear)
 
 
 def score_object(item: ObjectFrame, truth: EyeFrame, cell_px: float) -> Row:
@@ -176,11 +148,11 @@ def run_clip(number: int, opened: OpenedModel, given: argparse.Namespace) -> Row
     clip = make_clip(number, given.frames, cell, given.first_seed)
     rows = [
         score_object(item, clip.frames[item.frame_idx], cell)
-        for objects in track_clip(clip, opened)
+        for objects in track_clip(clip, opened, bare=given.bare_clicks)
         for item in objects
         if item.frame_idx > 0
     ]
-    return {"clip": number, "seed": clip.seed, "strata": strata_of(clip.style, clip.fps), "rows": rows}
+    return {"clip": number, "seed": clip.seed, "strata": strata_of(clip.frames[0], clip.fps), "rows": rows}
 
 
 # ---- pictures
@@ -199,12 +171,13 @@ def sheet(lines: list[Row], opened: OpenedModel, given: argparse.Namespace) -> N
         return float(np.mean([r["iou"] for r in own])) if own else 1.0
 
     tiles = []
+    lines = [line for line in lines if given.only in ("", line["strata"]["conditions"])]
     for line in sorted(lines, key=pupil_iou)[: given.sheet]:
         cell = given.size**2 / (PICTURE[0] * PICTURE[1])
         clip = make_clip(line["clip"], given.frames, cell, given.first_seed)
         own = shown(line)
         worst = min(own, key=lambda r: r["iou"])["frame"] if own else 1
-        for objects in track_clip(clip, opened):
+        for objects in track_clip(clip, opened, bare=given.bare_clicks):
             if objects[0].frame_idx == worst:
                 tiles.append(_tile(clip, line, worst, objects))
                 break
@@ -255,8 +228,14 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--frames", type=int, default=8, help="frames of a clip; the first one is clicked")
     parser.add_argument("--size", type=int, default=256, help="side of the network's input, px")
     parser.add_argument("--weights", type=Path, help="other weights than the packaged ones")
+    parser.add_argument(
+        "--bare-clicks", action="store_true", help="as `ocusam eye --bare-clicks`: never a mask for a click"
+    )
     parser.add_argument("--part", default="1/1", metavar="K/N", help="only every N-th clip, from K on")
     parser.add_argument("--table", action="store_true", help="print the strata as a table in Markdown too")
+    parser.add_argument(
+        "--only", default="", help="sheet: clips of these conditions alone, ordinary or hard; scores hold all"
+    )
     parser.add_argument("--sheet", type=int, default=24, help="clips in worst.png; 0: none")
     parser.add_argument(
         "--first-seed", type=int, default=FIRST_SEED, help="2^31 or more; other ones for fitting than scoring"
@@ -279,6 +258,8 @@ def main() -> None:
         "size": given.size,
         "frames": given.frames,
         "first_seed": given.first_seed,
+        "strata": VERSION,
+        "bare_clicks": given.bare_clicks,
     }
     done = {line["clip"] for line in read_lines(given.out, head)}
     k, n = map(int, given.part.split("/"))

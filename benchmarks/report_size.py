@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import time
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import numpy as np
 import polars as pl
@@ -111,9 +112,10 @@ def main() -> None:
     marks = [time.process_time()]
     tables = make_tables(signals(count, given.hz))
     marks.append(time.process_time())
-    pictures = thumbnails(Repeated(count, given.hz), tables, None)
     record = {"input": {"path": "long.mp4", "size_hw": list(SIZE)}, "ocusam": "benchmark"}
-    page = render(tables, record, pictures)
+    with TemporaryFile() as spool:
+        pictures = thumbnails(Repeated(count, given.hz), tables, None, spool)
+        page = render(tables, record, pictures)
     marks.append(time.process_time())
     given.out.mkdir(parents=True, exist_ok=True)
     (given.out / "report.html").write_text(page, encoding="utf-8")

@@ -45,13 +45,17 @@ def main() -> None:
     parser.add_argument("annotations", type=Path)
     parser.add_argument("--sizes", default="256,384")
     parser.add_argument("--weights", type=Path)
+    parser.add_argument("--bare-clicks", action="store_true", help="as `ocusam eye --bare-clicks`")
     given = parser.parse_args()
     for size in map(int, given.sizes.split(",")):
         config = get_config("nano", image_size=size)
         for clip in read_annotations(given.annotations):
-            refined = evaluate.evaluate_stills(clip, model=config, weights=given.weights)
+            clear = not given.bare_clicks
+            refined = evaluate.evaluate_stills(clip, model=config, weights=given.weights, clear_clicks=clear)
             with by_the_mask_alone():
-                plain = evaluate.evaluate_stills(clip, model=config, weights=given.weights)
+                plain = evaluate.evaluate_stills(
+                    clip, model=config, weights=given.weights, clear_clicks=clear
+                )
             for name, score in refined.scores.items():
                 by_mask, by_edge = plain.scores[name].iou_median, score.iou_median
                 if by_mask is not None and by_edge is not None:

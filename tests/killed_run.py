@@ -23,7 +23,7 @@ from tracking.conftest import draw_network
 PROMPTS = ["pupil:14,20@9", "iris:30,20@13", "pupil:80,22@17", "-pupil:60,5@17"]
 SETTINGS = RunSettings(views="2x1", overlay=False, chunk_frames=5, snapshot_frames=4)
 NUM_FRAMES = 24
-TABLES = ("signals.csv", "blinks.csv", "quality.csv", "prompts.json")
+TABLES = ("signals.csv", "blinks.csv", "events.csv", "quality.csv", "doubtful.csv", "prompts.json")
 
 
 def predictor(**options: Any) -> SAM2VideoPredictor:

@@ -14,7 +14,7 @@ README = ROOT / "README.md"
 BEGIN, END = "<!-- tree: written by `make tree` -->", "<!-- end of tree -->"
 
 # From the ground up, as the imports go.
-PACKAGES = ["core", "model", "weights", "video", "synthetic", "tracking"]
+PACKAGES = ["core", "model", "weights", "video", "synthetic", "engines", "tracking"]
 PACKAGES += ["eye", "report", "training", "workflows", "cli"]
 # Files that cannot speak for themselves.
 DATA_FILES = {

@@ -56,7 +56,7 @@ def test_the_page_runs_from_top_to_bottom(files: None) -> None:
 
 def test_imports_of_the_table_exist() -> None:
     right = re.findall(r"^\| `from sam2[^|]*\| `from (ocusam[\w.]*) import (\w+)`", PAGE, flags=re.MULTILINE)
-    assert len(right) == 6
+    assert len(right) == 7
     for module, name in right:
         assert hasattr(ocusam if module == "ocusam" else __import__(module, fromlist=[name]), name)
 

@@ -18,7 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from ocusam.model.build import make_network
-from ocusam.model.sam2 import SAM2, PointPrompt
+from ocusam.model.sam2 import SAM2
+from ocusam.model.values import PointPrompt
 from ocusam.tracking.memory_bank import MemoryBank, MemoryEntry
 from ocusam.tracking.postprocess import resize_logits
 from ocusam.video.frames import picture_to_input
@@ -59,8 +60,18 @@ def noting(network: SAM2, shapes: Shapes) -> Iterator[None]:
 
         return module.register_forward_hook(hook)
 
+    decoder = network.sam_mask_decoder
+    choose = decoder.choose
+
+    def chosen(*given: Any, **named: Any) -> Any:  # the decoder is asked in two steps, no module's call
+        output = choose(*given, **named)
+        note(shapes, "sam_mask_decoder", output)
+        return output
+
     handles = [watch(name, module) for name, module in network.named_modules() if name]
-    yield
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(decoder, "choose", chosen)
+        yield
     for handle in handles:
         handle.remove()
 
