@@ -1,7 +1,7 @@
 """How many frames a second does `ocusam eye` make of an eye video, from the file to signals.csv?
 
     python benchmarks/nano_end_to_end.py [--frames 300] [--rounds 3] [--sizes 160 256] [--dtype float32]
-        [--only pupil] [--switch-ms 5] [--json out.json]
+        [--engine torch] [--only pupil] [--switch-ms 5] [--json out.json]
 
 A clip of 640 x 480 px is rendered (or `--video FILE --prompts pupil:X,Y ...` is taken), then tracked with the
 packaged weights: the pupil alone, and pupil, iris and two corneal reflections; without overlay, without and
@@ -169,7 +169,7 @@ def measure(
 def camera_latency(video: Path, click: tuple[float, float], how: dict[str, Any]) -> dict[str, Any]:
     """Milliseconds from a frame to its mask, one object, memory bank full."""
     predictor = build_sam2_camera_predictor(
-        "nano", dtype=getattr(torch, how["dtype"]), image_size=how["size"]
+        "nano", dtype=getattr(torch, how["dtype"]), engine=how["engine"], image_size=how["size"]
     )
     times = []
     with open_video(video) as source:
@@ -212,7 +212,7 @@ def machine() -> dict[str, Any]:
 def tell(found: dict[str, Any]) -> None:
     """Print what `measure` found."""
     sys.stdout.write(
-        f"{found['size']} px, {found['dtype']}, {'+'.join(found['objects'])}, report "
+        f"{found['size']} px, {found['dtype']}, {found['engine']}, {'+'.join(found['objects'])}, report "
         f"{'on' if found['report'] else 'off'}: {found['frames_per_second']} frames/s "
         f"({found['slowest_and_fastest']}), once running {found['frames_per_second_once_running']}; "
         f"{found['processor_ms_per_frame']} processor ms a frame\n"
@@ -230,6 +230,7 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=300, help="frames of the rendered clip")
     parser.add_argument("--rounds", type=int, default=3, help="runs of each kind")
     parser.add_argument("--dtype", default="float32", help="as of `ocusam eye`")
+    parser.add_argument("--engine", default="torch", help="as of `ocusam eye`")
     parser.add_argument("--sizes", type=int, nargs="+", default=[256], help="sides of the input, px")
     parser.add_argument("--switch-ms", type=float, help="see above")
     parser.add_argument("--only", choices=["pupil", "all"], help="one kind of run, without report and camera")
@@ -247,12 +248,13 @@ def main() -> None:
         four = {name: clicks[name] for name in ("pupil", "iris", "cr0", "cr1")}
         with open_video(video) as source:  # imports, caches
             few_frames = ThinnedSource(source, list(range(min(6, given.frames))))
-            run(few_frames, four, False, {"size": given.sizes[0], "dtype": given.dtype})
+            first = {"size": given.sizes[0], "dtype": given.dtype, "engine": given.engine}
+            run(few_frames, four, False, first)
         kinds = [(few, False), (four, False), (few, True), (four, True)]
         if given.only:
             kinds = [(few if given.only == "pupil" else four, False)]
         for size in given.sizes:
-            how = {"size": size, "dtype": given.dtype}
+            how = {"size": size, "dtype": given.dtype, "engine": given.engine}
             for chosen, report in kinds:
                 found = measure(video, chosen, given.rounds, report, how)
                 out["runs"].append(found)

@@ -39,38 +39,38 @@ Named = list[tuple[BoolArray, float]]
 
 # Figures of an outline and their weights, printed by benchmarks/fit_meant.py.
 PUPIL_WEIGHTS = {
-    "refined": 2.454,  # 1: the picture has an edge there
-    "rim_share": 3.458,  # of the outline on which that edge was seen
-    "contrast": -1.214,  # across it, in units of the picture's contrast
-    "roughness": -2.843,  # scatter of the edge about the ellipse
-    "agree": 2.824,  # overlap with the network's masks, the best
-    "agree_sure": 2.172,  # the same times that mask's predicted IoU
-    "picture": 1.498,  # probability by `eye.candidates`, as far as it means the same place
-    "picture_refined": 1.281,
-    "click_out": -1.812,  # how far the click lies near or beyond the outline
-    "size": -0.942,  # log of the diameter over a third of the picture's shorter side
-    "size_2": -0.298,
-    "flat": -0.064,
-    "bright": 0.712,
-    "unlike": -2.794,  # grey level under the click against the inside's
-    "constant": -6.193,
+    "refined": 2.113,  # 1: the picture has an edge there
+    "rim_share": 3.611,  # of the outline on which that edge was seen
+    "contrast": -1.278,  # across it, in units of the picture's contrast
+    "roughness": -2.872,  # scatter of the edge about the ellipse
+    "agree": 3.396,  # overlap with the network's masks, the best
+    "agree_sure": 2.138,  # the same times that mask's predicted IoU
+    "picture": 1.209,  # probability by `eye.candidates`, as far as it means the same place
+    "picture_refined": 1.44,
+    "click_out": -1.136,  # how far the click lies near or beyond the outline
+    "size": -1.097,  # log of the diameter over a third of the picture's shorter side
+    "size_2": -0.374,
+    "flat": 0.011,
+    "bright": 0.631,
+    "unlike": -1.904,  # grey level under the click against the inside's
+    "constant": -6.379,
 }
 IRIS_WEIGHTS = {
-    "refined": 3.1,
-    "rim_share": 0.5,
-    "contrast": -0.754,
-    "roughness": -3.382,
-    "agree": 1.143,
-    "agree_sure": 2.834,
-    "clear": 1.194,  # height of the limbus's rise, by `eye.candidates`
-    "picture": 0.283,  # 1: seen by the picture alone
+    "refined": 3.39,
+    "rim_share": 0.09,
+    "contrast": -1.011,
+    "roughness": -3.404,
+    "agree": 1.158,
+    "agree_sure": 2.744,
+    "clear": 1.273,  # height of the limbus's rise, by `eye.candidates`
+    "picture": 0.042,  # 1: seen by the picture alone
     "click_out": -2.238,
-    "click_in": -1.485,  # how far the click lies in the pupil
-    "ratio": -1.163,  # log of iris over pupil diameter, less .9
-    "ratio_2": 1.461,
-    "off": -7.533,  # distance of both centres over the diameter
-    "flat": -2.011,
-    "constant": -2.101,
+    "click_in": -0.795,  # how far the click lies in the pupil
+    "ratio": -1.078,  # log of iris over pupil diameter, less .9
+    "ratio_2": 1.421,
+    "off": -7.391,  # distance of both centres over the diameter
+    "flat": -2.395,
+    "constant": -1.9,
 }
 
 _FARTHEST_CLICK = 1.3  # of the way from the centre to the outline
