@@ -3,14 +3,14 @@
     python benchmarks/nano_end_to_end.py [--frames 300] [--rounds 3] [--sizes 160 256] [--dtype float32]
         [--engine torch] [--only pupil] [--switch-ms 5] [--json out.json]
 
-A clip of 640 x 480 px is rendered (or `--video FILE --prompts pupil:X,Y ...` is taken), then tracked with the
-packaged weights: the pupil alone, and pupil, iris and two corneal reflections; without overlay, without and
-with the report; at every size of the network's input that is named. Printed are the median of frames per
-second by the clock over the rounds (opening the model, tables and files included, imports not: one short run
-comes before), the same from the fifth frame to the last alone, processor time per frame by stage (of one
-more run, which is slower for being watched), and the time from a camera's frame to its mask. Clocks say
-something on an idle machine only; processor time hardly minds. `--switch-ms` sets how long a thread may keep
-Python's lock while others wait (Python's own default is 5).
+A clip of 640 x 480 px is rendered, then tracked with the packaged weights: the pupil alone (`--glints
+off`), and pupil, iris and two corneal reflections; without overlay, without and with the report; at every
+size of the network's input that is named. Printed are the median of frames per second by the clock over the
+rounds (opening the model, tables and files included, imports not: one short run comes before), the same
+from the fifth frame to the last alone, processor time per frame by stage (of one more run, which is slower
+for being watched), and the time from a camera's frame to its mask. Clocks say something on an idle machine
+only; processor time hardly minds. `--switch-ms` sets how long a thread may keep Python's lock while others
+wait (Python's own default is 5).
 """
 
 from __future__ import annotations
@@ -128,7 +128,8 @@ def run(
 ) -> tuple[float, float, float]:
     """Track once. Returns seconds by the clock, of processor time, and by the clock for a frame behind the
     first few."""
-    settings = RunSettings(overlay=False, report=report, zoom="off", **how)
+    glints = "off" if list(clicks) == ["pupil"] else "auto"
+    settings = RunSettings(overlay=False, report=report, zoom="off", glints=glints, **how)
     marks: list[float] = []
 
     def mark(done: int, total: int | None, what: str) -> None:
