@@ -26,7 +26,7 @@ from ocusam.video.frames import picture_to_input
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "a_frames_journey.md"
 FRAME, NUM_FRAMES, SIZE = 20, 100, (480, 640)
-ROW = re.compile(r"\| `([^`]+)` \| `(\([^`]*\))` \| `(\([^`]*\))` \| .+ \|$")
+ROW = re.compile(r"\| `([^`]+)` \| (?:`(\([^`]*\))`|-) \| (?:`(\([^`]*\))`|-) \| .+ \|$")
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -117,14 +117,14 @@ def measure(model: str) -> Shapes:
 
 
 def rows() -> list[tuple[str, str, str]]:
-    """Name and both shapes of every row of the page's tables."""
+    """Name and both shapes of every row of the page's tables; "None" where a network lacks the part."""
     found = []
     for line in PAGE.read_text(encoding="utf-8").splitlines():
         if not line.startswith("| `"):
             continue
         match = ROW.match(line)
         assert match, f"this row cannot be checked: {line}"
-        found.append((match[1], match[2], match[3]))
+        found.append((match[1], str(match[2]), str(match[3])))
     return found
 
 

@@ -4,8 +4,9 @@ import numpy as np
 import polars as pl
 import pytest
 
+import ocusam.eye.quality as quality_module
 from ocusam.core.geometry import Ellipse
-from ocusam.eye.blink import LID_OPENING, classify, classify_rows
+from ocusam.eye.blink import LID_OPENING, classify, classify_rows, openness
 from ocusam.eye.long_rows import LongRows, Reader
 from ocusam.eye.quality import doubtful, quality
 from ocusam.eye.signals import Measurement, SignalTable
@@ -22,7 +23,8 @@ def recording() -> pl.DataFrame:
             if name == "iris" and i < 40:
                 continue
             here = view == 1 or lid > 0.3
-            shape = Ellipse((60 + float(rng.normal(0, 0.1)) + 9 * (i == 90), 50.0), (size, 0.95 * size), 0.0)
+            x = 60 + float(rng.normal(0, 0.1)) + 9 * (i == 90) + 60 * (name == "iris" and 80 <= i < 85)
+            shape = Ellipse((x, 50.0), (size, 0.95 * size), 0.0)
             area = 0.7 * size**2 * (lid if view == 0 else 1.0)
             seen = Measurement(shape if here else None, area if here else 0.0, 0.9, 3.0, 0.9, 0.2, 1, "mask")
             table.add(i, i * STEP_NS, view, name, seen)
@@ -52,6 +54,31 @@ def test_tables_do_not_depend_on_parts() -> None:
     assert quality(rows, doubts).equals(quality(signals, doubts))
 
 
+def test_tables_do_not_depend_on_how_many_frames_are_worked_on_at_a_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rows, _ = classify_rows(in_parts(recording()))
+    lids, doubts = rows.rows(0, "pupil").read(LID_OPENING), doubtful(rows)
+    found = quality(rows, doubts)
+    for module in (openness, quality_module):
+        monkeypatch.setattr(module, "BLOCK", 41)
+    again, _ = classify_rows(in_parts(recording()))
+    np.testing.assert_allclose(again.rows(0, "pupil").read(LID_OPENING), lids, rtol=0, atol=1e-12)
+    assert doubtful(again).equals(doubts) and "pupil outside iris" in " ".join(doubts["reason"])
+    assert quality(again, doubts).equals(found)
+
+
+def test_a_block_is_the_same_rows() -> None:
+    rows = in_parts(recording())
+    iris = rows.rows(0, "iris")
+    for own in (iris, iris.on(np.arange(30, 120)), rows.rows(1, "pupil")):
+        for first, end in ((0, 7), (5, 83), (-3, 9), (80, 10_000)):
+            block, here = own.block(first, end), slice(max(first, 0), end)
+            assert block.frame_idx.tolist() == own.frame_idx[here].tolist()
+            np.testing.assert_array_equal(block.numbers("major_px"), own.numbers("major_px")[here])
+            np.testing.assert_array_equal(block.block(2, 5).read("area_px"), own.read("area_px")[here][2:5])
+
+
 def test_one_objects_rows_have_the_states_that_were_found() -> None:
     table = recording()
     rows, _ = classify_rows(in_parts(table))
@@ -69,7 +96,8 @@ def test_one_objects_rows_have_the_states_that_were_found() -> None:
 def test_some_frames() -> None:
     rows = in_parts(recording())
     assert rows.on_frames([299, 5, 150])["frame_idx"].unique().to_list() == [5, 150, 299]
-    assert rows.frames().tolist() == list(range(300)) and rows.span_ns() == (0, 299 * STEP_NS)
+    assert rows.frames().tolist() == list(range(300)) and rows.count_frames() == 300
+    assert rows.span_ns() == (0, 299 * STEP_NS)
     early = rows.rows(0, "iris").on(np.arange(30, 50))
     assert early.tracked.tolist() == [False] * 10 + [True] * 10
     assert np.isnan(early.read("major_px")[:10]).all()

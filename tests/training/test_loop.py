@@ -48,11 +48,11 @@ def test_a_miniature_network_learns_two_pictures(
     assert result.iou_of_kind["pupil"][0] / result.iou_of_kind["pupil"][1] > 0.6
 
 
-@pytest.mark.parametrize("stage", ["images", "clips"])
+@pytest.mark.parametrize("stage", ["parts", "images", "clips"])
 def test_a_resumed_run_equals_an_uninterrupted_one(
     stage: str, tmp_path: Path, renderer: Renderer, tiny_pictures: ClipConfig
 ) -> None:
-    clips = tiny_pictures if stage == "images" else replace(tiny_pictures, frames=3)
+    clips = replace(tiny_pictures, frames=3) if stage == "clips" else tiny_pictures
     config = _config(clips, stage=stage, steps=4, correction_share=0.5)
     whole = _trainer(config, tmp_path / "whole", renderer)
     whole.run()
@@ -71,6 +71,20 @@ def test_a_resumed_run_equals_an_uninterrupted_one(
         assert torch.equal(a, b), name
     for a, b in zip(whole.average.values, second.average.values, strict=True):
         assert torch.equal(a, b)
+
+
+def test_a_stage_of_parts_teaches_the_encoder_alone_and_is_scored(
+    tmp_path: Path, renderer: Renderer, tiny_pictures: ClipConfig
+) -> None:
+    config = _config(tiny_pictures, stage="parts", steps=3, held_out_batches=1)
+    lines: list[str] = []
+    trainer = Trainer(config, tmp_path, renderer=renderer, say=lines.append)
+    before = {name: value.clone() for name, value in trainer.model.state_dict().items()}
+    trainer.run()
+    moved = {n for n, value in trainer.model.state_dict().items() if not torch.equal(value, before[n])}
+    seen = ("image_encoder.", "sam_mask_decoder.conv_s")
+    assert moved and all(name.startswith(seen) for name in moved)
+    assert "pupil" in lines[-1]
 
 
 def test_every_part_of_the_network_learns_from_clips(

@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from ocusam.model.build import make_network
+from ocusam.model.eye_parts import EyeParts
 from ocusam.model.sam2 import SAM2
 from ocusam.training.augment import U8
 from ocusam.training.checkpointing import recompute_blocks
 from ocusam.training.clips import BatchMaker, ClipConfig
-from ocusam.training.eye_parts import EyeParts
 from ocusam.training.passes import clip_pass, normalised
 from ocusam.training.rendered import Renderer, Wish
 from ocusam.training.scenes import KINDS

@@ -25,7 +25,8 @@ def test_models_without_packaged_weights_are_named_as_such(monkeypatch):
         registry.require_packaged_weights("nano")
 
 
-def test_packaged_weights_fit_their_size_limit():
+def test_packaged_weights_are_those_that_are_announced_and_fit_their_size_limit():
     path = registry.packaged_weights("nano")
     assert path is not None
+    assert registry.sha256(path) == registry.PACKAGED_SHA256["nano"], "other weights: say so in registry.py"
     assert path.stat().st_size <= 16 * 2**20

@@ -8,7 +8,7 @@ import torch
 from typer.testing import CliRunner
 
 from ocusam.cli.main import app
-from ocusam.core.errors import OutputError, WeightsError
+from ocusam.core.errors import ModelError, OutputError, WeightsError
 from ocusam.model.build import make_network
 from ocusam.tracking.build import build_sam2
 from ocusam.weights.checkpoint import load_state, read_metadata, save_state
@@ -17,6 +17,12 @@ from ocusam.weights.huggingface import is_huggingface
 from ocusam.workflows.convert import convert
 
 runner = CliRunner()
+
+# transformers can express the widths of nano, not those of the miniature; and no trunk but Hiera.
+WITH_HIERA = {
+    "trunk": "hiera", "stages": (1, 1, 2, 1), "global_att_blocks": (3,), "image_size": 64, "embed_dim": 8,
+    "window_spec": (4, 4, 4, 2), "window_pos_embed_size": (4, 4),
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -43,8 +49,7 @@ def test_round_trip_through_every_form(state: dict[str, torch.Tensor], tmp_path:
 
 def test_a_folder_for_transformers_loads_here_and_there(tmp_path: Path) -> None:
     torch.manual_seed(1)
-    small = {"image_size": 64, "embed_dim": 8, "window_spec": (4, 4, 4, 2), "window_pos_embed_size": (4, 4)}
-    yaml_free = make_network("nano", **small)
+    yaml_free = make_network("nano", **WITH_HIERA)
     save_state(tmp_path / "a.safetensors", yaml_free.state_dict())
     done = convert(tmp_path / "a.safetensors", tmp_path / "hf", "huggingface", yaml_free.config)
     assert [path.name for path in done.files] == ["model.safetensors", "config.json"]
@@ -90,8 +95,21 @@ def test_the_command(state: dict[str, torch.Tensor], tmp_path: Path) -> None:
 
 def test_a_config_of_transformers_is_valid_json_with_the_sizes(tmp_path: Path) -> None:
     torch.manual_seed(1)
-    nano = make_network("nano")
-    save_state(tmp_path / "a.safetensors", nano.state_dict())
-    assert convert(tmp_path / "a.safetensors", tmp_path / "hf", "huggingface").name == "nano"
+    network = make_network("nano", **WITH_HIERA)
+    save_state(tmp_path / "a.safetensors", network.state_dict())
+    done = convert(tmp_path / "a.safetensors", tmp_path / "hf", "huggingface", network.config)
+    assert done.name == "nano"
     values = json.loads((tmp_path / "hf" / "config.json").read_text())
-    assert values["image_size"] == 256 and values["vision_config"]["fpn_hidden_size"] == 128
+    assert values["image_size"] == 64 and values["vision_config"]["fpn_hidden_size"] == 128
+
+
+def test_nano_converts_but_not_for_transformers(tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    state = make_network("nano").state_dict()
+    save_state(tmp_path / "a.safetensors", state)
+    assert convert(tmp_path / "a.safetensors", tmp_path / "b.pt", "official").name == "nano"
+    assert same(load_state(tmp_path / "b.pt"), state)
+    for target in ("hf", "c.safetensors"):
+        with pytest.raises(ModelError, match="Hiera alone"):
+            convert(tmp_path / "a.safetensors", tmp_path / target, "huggingface")
+        assert not (tmp_path / target).exists()

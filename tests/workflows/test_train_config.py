@@ -50,7 +50,7 @@ def test_fields_of_all_parts_reach_their_places() -> None:
         ({"half": 1}, r"half = 1; it is a bool"),
         ({"size": 100}, r"multiple of 32"),
         ({"frames": 3}, r"use kind = 'clips'"),
-        ({"kind": "videos"}, r"use 'images' or 'clips'"),
+        ({"kind": "videos"}, r"use 'parts', 'images' or 'clips'"),
         ({"prompt_shares": [0, 0, 0, 1]}, r"leaves nothing to learn"),
     ],
 )

@@ -10,6 +10,7 @@ import typer
 from ocusam.cli import console, options
 
 EXAMPLE = "Example: ocusam models fetch sam2.1_hiera_tiny"
+AGAIN = {"packaged": "install ocusam again", "fetched": "remove it and fetch it again"}
 
 app = typer.Typer(invoke_without_command=True, epilog=EXAMPLE)
 
@@ -74,7 +75,7 @@ def export(
 @app.command("verify", epilog="Example: ocusam models verify")
 @console.reports_errors
 def verify() -> None:
-    """Read all fetched weights and compare their SHA-256; exit code 2 if one is damaged."""
+    """Read all weights that are here and compare their SHA-256; exit code 2 if one is damaged."""
     _show(verify=True)
 
 
@@ -88,11 +89,11 @@ def _show(*, verify: bool) -> None:
     damaged = []
     for known in list_models(verify=verify):
         state = known.where or "not here: ocusam models fetch NAME, or give --weights FILE"
-        if verify and known.where == "fetched":
+        if verify and known.where:
             state += {True: ", verified", False: ", DAMAGED", None: ", no SHA-256 known"}[known.verified]
         if known.verified is False:
-            damaged.append(str(known.path))
+            damaged.append(f"{known.path} ({AGAIN[known.where]})")
         table.add_row(known.name, str(known.image_size), state)
     console.wide().print(table)
     if damaged:
-        raise WeightsError(f"Damaged, remove and fetch again: {', '.join(damaged)}.")
+        raise WeightsError(f"Damaged: {', '.join(damaged)}.")

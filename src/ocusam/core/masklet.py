@@ -71,6 +71,8 @@ class ObjectFrame:
         object_score: the network's logit that the object is there (above 0: there).
         picture: uint8 (H, W, 3) RGB, the view's picture as it was decoded, for those who look at edges; all
             objects of a frame share it, nobody may write to it. None where the tracker does not hand it out.
+        eye_area_px: px^2 of the view that the open eye takes (pupil, iris, sclera and reflections), as the
+            network sees it without a prompt, the same for all objects of a frame; nan where it does not say.
     """
 
     frame_idx: int
@@ -82,6 +84,7 @@ class ObjectFrame:
     predicted_iou: float
     object_score: float
     picture: NDArray[np.uint8] | None = None
+    eye_area_px: float = float("nan")
 
     @cached_property
     def patch(self) -> MaskPatch:

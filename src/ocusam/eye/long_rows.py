@@ -15,6 +15,7 @@ What it does not know: files, and what the columns mean.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -24,6 +25,8 @@ from numpy.typing import NDArray
 
 FloatArray = NDArray[np.float64]
 Reader = Callable[[list[str] | None], pl.DataFrame]
+ReadBlock = Callable[[str, int, int], FloatArray]
+Place = slice | NDArray[np.int64]
 Change = Callable[[pl.DataFrame], pl.DataFrame]
 Object = tuple[int, str]
 
@@ -32,6 +35,8 @@ STATES = ("tracked", "blink", "lost")
 KEY = ["frame_idx", "view", "object"]
 WINDOW = 4096
 """Frames that are held at a time."""
+BLOCK = 1 << 15
+"""Frames of one object that are worked on at a time, where that can be."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +48,7 @@ class ObjectRows:
         states: (N,) codes, see `STATES`.
         read: gives a column by its name, (N,), NaN where it is empty.
         names: columns that there are.
+        read_block: gives a column from one row to another, (last - first,); None: cut from the whole.
     """
 
     frame_idx: NDArray[np.int64]
@@ -50,6 +56,7 @@ class ObjectRows:
     states: NDArray[np.uint8]
     read: Callable[[str], FloatArray]
     names: frozenset[str] = frozenset()
+    read_block: ReadBlock | None = None
 
     def __len__(self) -> int:
         return len(self.frame_idx)
@@ -59,9 +66,32 @@ class ObjectRows:
         """(N,) where the object is tracked."""
         return np.asarray(self.states == 0)
 
+    @property
+    def step_ns(self) -> float:
+        """Median time between rows; 0 with fewer than two."""
+        steps = np.diff(self.time_ns)
+        return float(np.median(steps, overwrite_input=True)) if len(steps) else 0.0
+
     def numbers(self, name: str) -> FloatArray:
         """(N,) a column where the object is tracked, NaN elsewhere."""
         return np.where(self.tracked, self.read(name), np.nan)
+
+    def block(self, first: int, end: int) -> ObjectRows:
+        """The rows from `first` to `end`, exclusive, cut to those that there are."""
+        first, end = max(first, 0), min(end, len(self))
+
+        def read(name: str) -> FloatArray:
+            return self._cut(name, first, end)
+
+        def read_block(name: str, a: int, b: int) -> FloatArray:
+            return self._cut(name, first + a, first + b)
+
+        here = slice(first, end)
+        frames, times, states = self.frame_idx[here], self.time_ns[here], self.states[here]
+        return ObjectRows(frames, times, states, read, self.names, read_block)
+
+    def _cut(self, name: str, first: int, end: int) -> FloatArray:
+        return self.read(name)[first:end] if self.read_block is None else self.read_block(name, first, end)
 
     def on(self, frames: NDArray[np.int64]) -> ObjectRows:
         """The rows of other frames (sorted), lost where there are none."""
@@ -75,7 +105,15 @@ class ObjectRows:
         def read(name: str) -> FloatArray:
             return np.where(here, self.read(name)[at], np.nan)
 
-        return ObjectRows(frames, self.time_ns[at], np.where(here, self.states[at], lost), read, self.names)
+        def read_block(name: str, a: int, b: int) -> FloatArray:
+            if a >= b or not len(self):
+                return np.full(b - a, np.nan)
+            own = at[a:b]  # in order
+            values = self._cut(name, int(own[0]), int(own[-1]) + 1)[own - own[0]]
+            return np.where(here[a:b], values, np.nan)
+
+        states = np.where(here, self.states[at], lost)
+        return ObjectRows(frames, self.time_ns[at], states, read, self.names, read_block)
 
 
 def state_codes(states: pl.Series) -> NDArray[np.uint8]:
@@ -150,33 +188,53 @@ class LongRows:
     def rows(self, view: int, name: str) -> ObjectRows:
         """One object's rows. Columns are as they lie in the parts: of changes those show that were told."""
         added = self._columns.get((view, name), {})
-        every, times, codes = [], [], []
-        for read in self._parts:
-            part = self._of(read([*KEY, "timestamp_ns", "state"]), view, name)
-            every.append(part["frame_idx"].to_numpy())
-            times.append(part["timestamp_ns"].to_numpy())
-            codes.append(state_codes(part["state"]))
-        frames = np.concatenate([np.empty(0, np.int64), *every])
-        if len(frames) and not (np.diff(frames) > 0).all():
-            frames = np.unique(frames)
-        places = [np.searchsorted(frames, part) for part in every]
+        frames, places = self._places(view, name)
         time, states = np.empty(len(frames), np.int64), np.empty(len(frames), np.uint8)
-        for at, stamps, state in zip(places, times, codes, strict=True):
-            time[at], states[at] = stamps, state
-        del every, times, codes
+        for read, at in zip(self._parts, places, strict=True):
+            if _any(at):
+                part = self._of(read(["view", "object", "timestamp_ns", "state"]), view, name)
+                time[at], states[at] = part["timestamp_ns"].to_numpy(), state_codes(part["state"])
 
         def read_column(column: str) -> FloatArray:
+            return added[column] if column in added else read_block(column, 0, len(frames))
+
+        def read_block(column: str, first: int, end: int) -> FloatArray:
             if column in added:
-                return added[column]
-            out = np.full(len(frames), np.nan)
+                return added[column][first:end]
+            out = np.full(max(end - first, 0), np.nan)
             for read, at in zip(self._parts, places, strict=True):
-                if len(at):
-                    values = self._of(read(["view", "object", column]), view, name)[column]
-                    out[at] = values.cast(pl.Float64).fill_null(float("nan")).to_numpy()
+                if not _any(at, first, end):
+                    continue
+                part = self._of(read(["view", "object", column]), view, name)
+                values = part[column].cast(pl.Float64).fill_null(float("nan")).to_numpy()
+                if isinstance(at, slice):
+                    low, high = max(at.start, first), min(at.stop, end)
+                    out[low - first : high - first] = values[low - at.start : high - at.start]
+                else:
+                    inside = (at >= first) & (at < end)
+                    out[at[inside] - first] = values[inside]
             return out
 
         names = frozenset({*self._parts[0](None).columns, *added})
-        return ObjectRows(frames, time, self._states.get((view, name), states), read_column, names)
+        given = self._states.get((view, name), states)
+        return ObjectRows(frames, time, given, read_column, names, read_block)
+
+    def _places(self, view: int, name: str) -> tuple[NDArray[np.int64], list[Place]]:
+        """One object's frames, in order, and where in them the rows of each part are."""
+        every = [self._of(read(KEY), view, name)["frame_idx"].to_numpy() for read in self._parts]
+        frames = np.concatenate([np.empty(0, np.int64), *every])
+        if len(frames) and not (np.diff(frames) > 0).all():
+            frames = np.unique(frames)
+        places: list[Place] = []
+        for part in every:
+            at: Place = np.searchsorted(frames, part)
+            if len(part):
+                first = int(np.searchsorted(frames, part[0]))
+                # As a rule a part is one stretch; places one by one would be as large as a column.
+                if np.array_equal(frames[first : first + len(part)], part):
+                    at = slice(first, first + len(part))
+            places.append(at)
+        return frames, places
 
     @staticmethod
     def _of(part: pl.DataFrame, view: int, name: str) -> pl.DataFrame:
@@ -213,8 +271,16 @@ class LongRows:
         """Numbers of all frames that have rows, in order."""
         found = [np.empty(0, np.int64)]
         for read in self._parts:
-            found.append(read(["frame_idx"])["frame_idx"].unique().to_numpy())
-        return np.unique(np.concatenate(found))
+            found.append(read(["frame_idx"])["frame_idx"].unique().sort().to_numpy())
+        frames = np.concatenate(found)
+        return frames if (np.diff(frames) > 0).all() else np.unique(frames)
+
+    def count_frames(self) -> int:
+        """How many `frames` there are."""
+        spans = sorted(span for span in self._spans if span[1] >= span[0])
+        if any(later[0] <= before[1] for before, later in itertools.pairwise(spans)):
+            return len(self.frames())
+        return sum(read(["frame_idx"])["frame_idx"].n_unique() for read in self._parts)
 
     def span_ns(self) -> tuple[int, int] | None:
         """First and last time stamp; None without rows."""
@@ -240,6 +306,13 @@ class LongRows:
         for change in self._changes:
             table = change(table)
         return table
+
+
+def _any(at: Place, first: int = 0, end: int | None = None) -> bool:
+    """Whether there are places from `first` to `end`, exclusive."""
+    if isinstance(at, slice):
+        return at.stop > first and (end is None or at.start < end)
+    return bool(((at >= first) & (True if end is None else at < end)).any())
 
 
 def _less(read: Reader, columns: Sequence[str]) -> Reader:

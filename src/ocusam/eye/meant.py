@@ -39,38 +39,38 @@ Named = list[tuple[BoolArray, float]]
 
 # Figures of an outline and their weights, printed by benchmarks/fit_meant.py.
 PUPIL_WEIGHTS = {
-    "refined": 2.113,  # 1: the picture has an edge there
-    "rim_share": 3.611,  # of the outline on which that edge was seen
-    "contrast": -1.278,  # across it, in units of the picture's contrast
-    "roughness": -2.872,  # scatter of the edge about the ellipse
-    "agree": 3.396,  # overlap with the network's masks, the best
-    "agree_sure": 2.138,  # the same times that mask's predicted IoU
-    "picture": 1.209,  # probability by `eye.candidates`, as far as it means the same place
-    "picture_refined": 1.44,
-    "click_out": -1.136,  # how far the click lies near or beyond the outline
-    "size": -1.097,  # log of the diameter over a third of the picture's shorter side
-    "size_2": -0.374,
-    "flat": 0.011,
-    "bright": 0.631,
-    "unlike": -1.904,  # grey level under the click against the inside's
-    "constant": -6.379,
+    "refined": 1.478,  # 1: the picture has an edge there
+    "rim_share": 3.336,  # of the outline on which that edge was seen
+    "contrast": -0.928,  # across it, in units of the picture's contrast
+    "roughness": -1.887,  # scatter of the edge about the ellipse
+    "agree": 3.401,  # overlap with the network's masks, the best
+    "agree_sure": 3.514,  # the same times that mask's predicted IoU
+    "picture": 0.726,  # probability by `eye.candidates`, as far as it means the same place
+    "picture_refined": 0.786,
+    "click_out": -1.292,  # how far the click lies near or beyond the outline
+    "size": 0.439,  # log of the diameter over a third of the picture's shorter side
+    "size_2": 0.253,
+    "flat": 0.215,
+    "bright": 0.836,
+    "unlike": -1.775,  # grey level under the click against the inside's
+    "constant": -6.475,
 }
 IRIS_WEIGHTS = {
-    "refined": 3.39,
-    "rim_share": 0.09,
-    "contrast": -1.011,
-    "roughness": -3.404,
-    "agree": 1.158,
-    "agree_sure": 2.744,
-    "clear": 1.273,  # height of the limbus's rise, by `eye.candidates`
-    "picture": 0.042,  # 1: seen by the picture alone
-    "click_out": -2.238,
-    "click_in": -0.795,  # how far the click lies in the pupil
-    "ratio": -1.078,  # log of iris over pupil diameter, less .9
-    "ratio_2": 1.421,
-    "off": -7.391,  # distance of both centres over the diameter
-    "flat": -2.395,
-    "constant": -1.9,
+    "refined": 2.176,
+    "rim_share": 0.985,
+    "contrast": -0.724,
+    "roughness": -3.517,
+    "agree": 0.62,
+    "agree_sure": 3.924,
+    "clear": 0.818,  # height of the limbus's rise, by `eye.candidates`
+    "picture": -0.728,  # 1: seen by the picture alone
+    "click_out": -1.987,
+    "click_in": 1.498,  # how far the click lies in the pupil
+    "ratio": -0.769,  # log of iris over pupil diameter, less .9
+    "ratio_2": 1.153,
+    "off": -7.403,  # distance of both centres over the diameter
+    "flat": -2.705,
+    "constant": -1.884,
 }
 
 _FARTHEST_CLICK = 1.3  # of the way from the centre to the outline

@@ -19,7 +19,7 @@ FloatArray = NDArray[np.float64]
 F32 = NDArray[np.float32]
 
 
-def noise_within(raw: F32, ellipse: Ellipse, origin: FloatArray) -> tuple[float, float]:
+def noise_within(raw: F32, ellipse: Ellipse, origin: FloatArray) -> tuple[float, float, float]:
     """Noise of the pixels within an ellipse.
 
     A pupil is even inside, so what varies there from pixel to pixel is noise: its strength is the distance of
@@ -30,7 +30,8 @@ def noise_within(raw: F32, ellipse: Ellipse, origin: FloatArray) -> tuple[float,
 
     Returns:
         Density of the noise (variance times the px^2 over which it is shared; for white noise the variance)
-        and its grain, the sigma of a Gaussian in px.
+        its grain, the sigma of a Gaussian in px; and the density by the second difference alone, of which
+        nothing can be the picture itself.
     """
     inside = ellipse.translated(-float(origin[0]), -float(origin[1]))
     inside = inside.scaled(0.8, about=inside.center)
@@ -39,7 +40,7 @@ def noise_within(raw: F32, ellipse: Ellipse, origin: FloatArray) -> tuple[float,
     cols = slice(max(0, math.floor(x0)), math.ceil(x1) + 1)
     part = raw[rows, cols]
     if min(part.shape, default=0) < 5:
-        return 0.0, 0.0
+        return 0.0, 0.0, 0.0
     where = _mask(inside.translated(-float(cols.start), -float(rows.start)), part.shape[0], part.shape[1])
     levels = part[where]
     # Reflections: far above the middle, with what they shine on.
@@ -52,7 +53,7 @@ def noise_within(raw: F32, ellipse: Ellipse, origin: FloatArray) -> tuple[float,
     where[[0, -1]] = False
     where[:, [0, -1]] = False
     if np.count_nonzero(where) < 40:
-        return 0.0, 0.0
+        return 0.0, 0.0, 0.0
     even = part - cv2.GaussianBlur(part, (0, 0), 4.0)
     levels = even[where]
     low, up = _percentiles(levels, 50.0, 84.0)
@@ -66,9 +67,11 @@ def noise_within(raw: F32, ellipse: Ellipse, origin: FloatArray) -> tuple[float,
     fine = (1.4826 * _percentiles(second, 50.0)[0]) ** 2
     shared = [math.exp(-(lag**2) / (4.0 * grain**2)) if grain > 0 else 0.0 for lag in (1, 2)]
     expected = variance * (6.0 - 8.0 * shared[0] + 2.0 * shared[1]) ** 2
+    white = max(fine / 36.0, 1.0 / 12.0)
     if fine < 0.3 * expected:
-        return max(fine / 36.0, 1.0 / 12.0), 0.0
-    return variance * max(1.0, 4.0 * math.pi * grain**2), grain
+        return white, 0.0, white
+    density = variance * max(1.0, 4.0 * math.pi * grain**2)
+    return density, grain, min(white, density)
 
 
 def _mask(ellipse: Ellipse, height: int, width: int) -> NDArray[np.bool_]:

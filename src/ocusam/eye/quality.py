@@ -28,7 +28,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from ocusam.eye.long_rows import STATES, LongRows, ObjectRows
+from ocusam.eye.long_rows import BLOCK, STATES, LongRows, ObjectRows
 from ocusam.eye.signals import BLINK, LOST, TRACKED, is_reflection
 
 FloatArray = NDArray[np.float64]
@@ -103,19 +103,20 @@ def _object_quality(part: ObjectRows, odd: int) -> tuple[object, ...]:
     """A row of `QUALITY_COLUMNS`, from `frames` on."""
     time = part.time_ns
     counts = [int((part.states == STATES.index(s)).sum()) for s in (TRACKED, BLINK, LOST)]
-    steps = np.diff(time)
-    step_ns = float(np.median(steps)) if len(steps) else 0.0
+    step_ns = part.step_ns
     hz = 1e9 / step_ns if step_ns > 0 else None
     # Frames that the clock says should have been there count as missing samples.
     expected = max(
         len(time), round((int(time[-1]) - int(time[0])) / step_ns) + 1 if step_ns > 0 else len(time)
     )
     duration_s = expected * step_ns / 1e9
-    jitter = float(steps.std()) / 1e6 if len(steps) else None
-    del steps
-    xy = np.stack([part.numbers(c) for c in ("center_x_px", "center_y_px")], axis=-1)
+    jitter = float(np.diff(time).std()) / 1e6 if len(time) > 1 else None
+    xy = np.empty((len(time), 2))
+    for k, name in enumerate(("center_x_px", "center_y_px")):
+        xy[:, k] = part.numbers(name)
     precision = windowed_precision(xy, step_ns)
-    iou = pl.Series(part.numbers("predicted_iou")).fill_nan(None).median()
+    del xy
+    iou = _median(part.numbers("predicted_iou"))
     return (
         len(time), *counts, 1.0 - counts[0] / expected, hz,
         counts[0] / duration_s if duration_s > 0 else None, precision[0], iou,
@@ -156,24 +157,29 @@ def windowed_precision(
     if n < 2 or len(xy) < n:
         return None, None, None
     view = np.lib.stride_tricks.sliding_window_view
-    squared = (np.diff(xy, axis=0) ** 2).sum(axis=1)
-    rms = _median(np.sqrt(view(squared, n - 1).mean(axis=1)))
-    del squared
-    # Sums over windows by means of means: numbers are centred first to keep their digits.
-    x, y = (xy - np.nanmean(xy, axis=0)).T if np.isfinite(xy).any() else xy.T
     factor = n / (n - 1)
-    mean_x, mean_y = (view(v, n).mean(axis=1) for v in (x, y))
-    pairs = ((x, mean_x), (y, mean_y))
-    var_x, var_y = (np.maximum(view(v * v, n).mean(axis=1) - m**2, 0.0) * factor for v, m in pairs)
-    cov = (view(x * y, n).mean(axis=1) - mean_x * mean_y) * factor
-    del x, y, mean_x, mean_y, pairs
-    area = _BCEA_FACTOR * np.sqrt(np.maximum(var_x * var_y - cov**2, 0.0))
-    return rms, _median(np.sqrt(var_x + var_y)), _median(area)
+    # Sums over windows by means of means: numbers are centred first to keep their digits.
+    center = np.nanmean(xy, axis=0) if np.isfinite(xy).any() else np.zeros(2)
+    found = np.empty((3, len(xy) - n + 1))
+    for first in range(0, found.shape[1], BLOCK):  # columns of hours are large
+        part = xy[first : first + BLOCK + n - 1]
+        out = found[:, first : first + BLOCK]
+        squared = (np.diff(part, axis=0) ** 2).sum(axis=1)
+        out[0] = np.sqrt(view(squared, n - 1).mean(axis=1))
+        x, y = (part - center).T
+        mean_x, mean_y = (view(v, n).mean(axis=1) for v in (x, y))
+        pairs = ((x, mean_x), (y, mean_y))
+        var_x, var_y = (np.maximum(view(v * v, n).mean(axis=1) - m**2, 0.0) * factor for v, m in pairs)
+        cov = (view(x * y, n).mean(axis=1) - mean_x * mean_y) * factor
+        out[1] = np.sqrt(var_x + var_y)
+        out[2] = _BCEA_FACTOR * np.sqrt(np.maximum(var_x * var_y - cov**2, 0.0))
+    rms, std, area = (_median(values) for values in found)
+    return rms, std, area
 
 
 def _median(values: FloatArray) -> float | None:
     values = values[np.isfinite(values)]
-    return float(np.median(values)) if len(values) else None
+    return float(np.median(values, overwrite_input=True)) if len(values) else None
 
 
 # Area of the ellipse that holds a share P of a normal cloud: 2 k pi sx sy sqrt(1 - r^2), P = 1 - e^-k.
@@ -218,8 +224,11 @@ def doubtful(signals: pl.DataFrame | LongRows) -> pl.DataFrame:
     for view, name in _in_order(signals):
         if name == "sclera":
             continue
-        iris = signals.rows(view, "iris") if name == "pupil" and (view, "iris") in signals.objects else None
-        found = _doubts(signals.rows(view, name), iris, reflection=is_reflection(name))
+        part, iris = signals.rows(view, name), None
+        if name == "pupil" and (view, "iris") in signals.objects:
+            other = signals.rows(view, "iris")
+            iris = other.on(part.frame_idx) if len(other) else None
+        found = _doubts(part, iris, reflection=is_reflection(name))
         about = (pl.lit(view, dtype=pl.Int64).alias("view"), pl.lit(name).alias("object"))
         tables.append(found.select("frame_idx", "timestamp_ns", *about, "score", "reason"))
     found = pl.concat(tables) if tables else pl.DataFrame(schema=dict(list(DOUBTFUL_COLUMNS.items())[1:]))
@@ -228,23 +237,28 @@ def doubtful(signals: pl.DataFrame | LongRows) -> pl.DataFrame:
 
 
 def _doubts(part: ObjectRows, iris: ObjectRows | None, *, reflection: bool = False) -> pl.DataFrame:
-    """Doubtful frames of one object: frame_idx, timestamp_ns, score, reason."""
-    time = part.time_ns.astype(np.float64)
-    step_s = float(np.median(np.diff(time))) / 1e9 if len(time) > 1 else 1.0
-    window = max(5, round(0.5 / max(step_s, 1e-6)))
-    # One reason at a time, and of its weights only those of flagged frames: columns of hours are large.
-    names, places, weights = [], [], []
-    for name, values in _reasons(part, iris, window, reflection):
-        weight = np.nan_to_num(values, nan=0.0, posinf=9.0)
-        flagged = np.flatnonzero(part.tracked & (weight >= 1.0))
-        names.append(name)
-        places.append(flagged)
-        weights.append(np.minimum(weight[flagged], 3.0))
-        del values, weight
-    at = np.unique(np.concatenate(places))
+    """Doubtful frames of one object (and the iris on the same frames): frame_idx, timestamp_ns, score,
+    reason."""
+    window = max(5, round(0.5 / max(part.step_ns / 1e9 if len(part) > 1 else 1.0, 1e-6)))
+    # Some frames at a time, with as many around them as a reason looks at: columns of hours are large.
+    found: dict[str, tuple[list[NDArray[np.int64]], list[FloatArray]]] = {}
+    for first in range(0, max(len(part), 1), BLOCK):
+        start = max(0, first - window)
+        near = part.block(start, first + BLOCK + window)
+        other = iris.block(start, first + BLOCK + window) if iris is not None else None
+        mine = slice(first - start, first - start + BLOCK)
+        for name, values in _reasons(near, other, window, reflection):
+            weight = np.nan_to_num(values[mine], nan=0.0, posinf=9.0)
+            flagged = np.flatnonzero(near.tracked[mine] & (weight >= 1.0))
+            places, weights = found.setdefault(name, ([], []))
+            places.append(flagged + first)
+            weights.append(np.minimum(weight[flagged], 3.0))
+    names = list(found)
+    at = np.unique(np.concatenate([p for places, _ in found.values() for p in places]))
     table = np.zeros((len(names), len(at)))
-    for row, place, weight in zip(table, places, weights, strict=True):
-        row[np.searchsorted(at, place)] = weight
+    for row, (places, weights) in zip(table, found.values(), strict=True):
+        for place, weight in zip(places, weights, strict=True):
+            row[np.searchsorted(at, place)] = weight
     reasons = np.array(names)
     texts = [
         "; ".join(reasons[np.argsort(-w, kind="stable")][: np.count_nonzero(w)].tolist()) for w in table.T
@@ -285,9 +299,8 @@ def _reasons(
     yield "ragged mask", np.maximum(part.numbers("fit_rms_px") / (RAGGED * size), several)
     del several, size
     yield "little rim in sight", _below(part.numbers("rim_share"), LITTLE_RIM)
-    if iris is not None and len(iris):
-        other = iris.on(part.frame_idx)
-        x, y, a = (other.numbers(c) for c in ("center_x_px", "center_y_px", "major_px"))
+    if iris is not None:
+        x, y, a = (iris.numbers(c) for c in ("center_x_px", "center_y_px", "major_px"))
         # Distance of the pupil's centre from the iris's, 1 at a third of the iris's major axis.
         yield "pupil outside iris", np.hypot(xy[:, 0] - x, xy[:, 1] - y) / (a / 3.0)
 

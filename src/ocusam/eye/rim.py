@@ -33,7 +33,8 @@ from numpy.typing import NDArray
 from ocusam.core.errors import InputError
 from ocusam.core.geometry import Ellipse
 from ocusam.eye.direct_fit import MIN_POINTS, distances, fit_many, median
-from ocusam.eye.rim_polish import NORMALS, Polished, Smoothed, normals_of, polish
+from ocusam.eye.rim_lines import FINE, NORMALS, Smoothed
+from ocusam.eye.rim_polish import Polished, normals_of, polish
 from ocusam.eye.rounded import (
     ComplexArray,
     Shape,
@@ -183,8 +184,10 @@ class _Surroundings:
     ) -> RimFit | None:
         """The last step. `normals`: those that may be rim, and those that carry `about`."""
         seen, carriers = normals
+        rough = self._picture
+        fine = cv2.GaussianBlur(rough.raw, (0, 0), FINE) if rough.sigma > FINE else rough.levels
         found = polish(
-            self._picture,
+            Smoothed(fine, rough.origin, FINE, rough.raw),
             about,
             math.copysign(1.0, contrast),
             seen=_soft(seen, about.angle),

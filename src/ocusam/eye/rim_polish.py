@@ -3,22 +3,20 @@
 Purpose: `polish` takes an ellipse that lies on the right edge and moves it to the place that the picture
 supports best; it says with which standard deviations.
 
-Notable choices. The grey levels along each normal are matched with a blurred step as wide as the edge is on
-average, of free height and ground: `level = ground + height * step(x - place)`, linearised, one small least
-squares for all normals at once. Where an edge is blurred this is several times less noisy than the steepest
-place. Normals whose height or inner side is unlike most others' count less or not at all (lids, lashes,
-reflections), and so do places far from the ellipse; all weights change smoothly, since a place that is in on
-one frame and out on the next makes a still eye tremble. The fit goes on until it stands still, so that the
-answer does not remember where the mask began.
+Notable choices. Places of the edge come from the grey levels along each normal (`rim_lines.py`), one small
+least squares for all normals at once. Normals whose height or inner side is unlike most others' count less or
+not at all (lids, lashes, reflections), and so do places far from the ellipse; all weights change smoothly,
+since a place that is in on one frame and out on the next makes a still eye tremble. The fit goes on until it
+stands still, so that the answer does not remember where the mask began.
 
 A weak wish for roundness (`rounded.py`) decides only what a short arc leaves open.
 
 The standard deviations are those of noise: how much the result would scatter if the same still eye were
 filmed again. The noise of the pixels is measured inside the pupil, which is even. Smoothing with a Gaussian
 of sigma s makes the noise of places at a distance d correlate as exp(-d^2 / 4 s^2); with this the places'
-covariance K is carried through the fit: (J'UJ)^-1 J'U K U J (J'UJ)^-1. The fixed texture of the iris, which
-pulls places to and fro but stays where it is, does not scatter and is not in it; it is in the fit's residual
-(`rms_px`).
+covariance K is carried through the fit: (J'UJ)^-1 J'U K U J (J'UJ)^-1; that of the ground, which all places
+share, is added. The fixed texture of the iris, which pulls places to and fro but stays where it is, does not
+scatter and is not in it; it is in the fit's residual (`rms_px`).
 
 What it does not know: whether it is the right edge; noise that depends on brightness or that a codec made.
 """
@@ -28,18 +26,28 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from ocusam.core.geometry import Ellipse
 from ocusam.eye.pixel_noise import noise_within
+from ocusam.eye.rim_lines import (
+    NORMALS,
+    Noise,
+    Places,
+    Smoothed,
+    edge_on,
+    half,
+    noise_on,
+    rim_of,
+    tukey,
+    weighted_median,
+)
 from ocusam.eye.rounded import (
     ComplexArray,
     Shape,
     as_complex,
     ellipse_of,
-    jacobian,
     moved,
     normals_at,
     pull,
@@ -51,51 +59,16 @@ from ocusam.eye.rounded import (
 FloatArray = NDArray[np.float64]
 F32 = NDArray[np.float32]
 
-NORMALS = 120
 LOOSEST = 0.03
 """How far a centre may be left open, as a share of the diameter."""
 OUTLINE_SD, OUTLINE_TOGETHER = 0.03, 10.0
 """Error of the mask's rim, as a share of the diameter, and how many of its points share one."""
 _ROUNDS = 8
-_WIDTH_ROUNDS = 2  # of them measure how wide the edge is; going on would let noise and width feed each other
-_STILL_PX = 0.01
+_WIDTH_ROUNDS = 4  # of them measure how wide the edge is; going on would let noise and width feed each other
+_STILL_PX = 0.03
 _REWEIGHTINGS = 4
 _SAME_PX = 1e-5  # a reweighting that changes less is the last
-_SAMPLES = 13  # along a normal
-_HALF = 1.7
-_LONGEST = 0.35  # the same, in radii
 _TINY = 1e-9 * np.eye(5)
-_UNIT = np.exp(2j * np.pi * np.arange(NORMALS) / NORMALS)
-
-
-@dataclass(frozen=True, eq=False)
-class Smoothed:
-    """The smoothed part of a picture around one object.
-
-    Attributes:
-        levels: (h, w) grey levels, smoothed.
-        origin: x, y of its first pixel in the picture.
-        sigma: of the smoothing, px.
-        raw: (h, w) as it was.
-    """
-
-    levels: F32
-    origin: FloatArray
-    sigma: float
-    raw: F32
-
-    def along(self, rim: ComplexArray, normals: ComplexArray, offsets: FloatArray) -> FloatArray:
-        """Grey levels along N normals, NaN outside the picture. -> (N, K)."""
-        places = (rim - complex(*self.origin))[:, None] + offsets * normals[:, None]
-        xy = places.astype(np.complex64).view(np.float32).reshape(*places.shape, 2)
-        levels = cv2.remap(self.levels, xy, None, cv2.INTER_LINEAR).astype(np.float64)
-        h, w = self.levels.shape
-        # Lines are straight: where both ends are inside, all of it is.
-        ends = xy[:, [0, -1]]
-        if ends.min() < 0 or (ends > (w - 1, h - 1)).any():
-            x, y = xy[..., 0], xy[..., 1]
-            levels[~((x >= 0) & (y >= 0) & (x <= w - 1) & (y <= h - 1))] = np.nan
-        return np.asarray(levels)
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,14 +99,7 @@ def normals_of(ellipse: Ellipse, n: int) -> tuple[ComplexArray, ComplexArray]:
     -> (n,), (n,)."""
     shape = shape_of(ellipse)
     turned = np.exp(2j * np.pi * np.arange(n) / n + 1j * math.radians(ellipse.angle))
-    return _rim(shape, turned)
-
-
-def _rim(shape: Shape, unit: ComplexArray) -> tuple[ComplexArray, ComplexArray]:
-    """Points that belong to some of the unit circle, and the outline's normals there."""
-    turned = shape.q * unit.conj()
-    normals = shape.p * unit - turned
-    return shape.center + shape.p * unit + turned, normals / np.abs(normals)
+    return rim_of(shape, turned)
 
 
 def polish(
@@ -162,18 +128,19 @@ def polish(
     shape = shape_of(start)
     radius = shape.p
     width = max(1.2 * picture.sigma, 0.8)
+    noise = noise_on(noise_within(picture.raw, start, picture.origin), picture.sigma, shape.radius)
     weights = np.ones(NORMALS) if seen is None else seen
     known = weights if carriers is None else carriers * weights
     rim = None if outline is None or not len(outline) else as_complex(outline)
-    found: _Round | None = None
+    found: Places | None = None
     for number in range(_ROUNDS):
-        found = _match(picture, shape, width, sign, (weights, known))
+        found = edge_on(picture, shape, width, sign, (weights, known), noise)
         if found is None:
             return None
-        found, step = _step_of(found, shape, picture.sigma, rim)
+        found, step = _step_of(found, shape, noise.along, rim, _REWEIGHTINGS if number > 1 else 2)
         # A step beyond the normals' length is no small correction any more.
         size = _size(step)
-        limit = _half(found.width, radius)
+        limit = half(found.width, radius)
         now = moved(shape, step * min(1.0, limit / max(size, 1e-9)))
         if now is None:
             return None
@@ -182,107 +149,28 @@ def polish(
         if size < _STILL_PX and number >= 2:
             break
     assert found is not None
-    return _told(picture, found, shape, rim)
-
-
-@dataclass(frozen=True, eq=False)
-class _Round:
-    """Places along the normals of one ellipse, and what they count."""
-
-    rim: ComplexArray
-    normals: ComplexArray
-    slopes: FloatArray  # (N, 5) as of `jacobian`
-    off: FloatArray  # (N,) place of the edge on its normal, px
-    weight: FloatArray  # (N,) 0..1, by the grey levels
-    used: FloatArray  # (N,) the same, less where a place is far from the ellipse
-    residual: FloatArray  # (N,) distance from the ellipse, px
-    height: FloatArray  # (N,) of the step that an edge's place is told by, grey levels
-    filter: tuple[FloatArray, FloatArray]  # (K,) offsets px, and weights of the levels there in the place
-    width: float
-
-
-def _match(
-    picture: Smoothed, shape: Shape, width: float, sign: float, weights: tuple[FloatArray, FloatArray]
-) -> _Round | None:
-    """Places along the normals; `weights` are `seen` and `carriers` of `polish`."""
-    seen, known = weights
-    rim, normals = _rim(shape, _UNIT)
-    radius = shape.radius
-    half = _half(width, radius)
-    x = np.linspace(-half, half, _SAMPLES)
-    lines = picture.along(rim, normals, x) * sign
-    whole = np.isfinite(lines.sum(axis=1))
-    if np.count_nonzero(whole & (seen > 0)) < 12:
-        return None
-    if not whole.all():
-        lines[~whole] = 0.0
-    edge, slope = _step(x / width), np.exp(-0.5 * (x / width) ** 2) / (math.sqrt(2.0 * math.pi) * width)
-    basis = np.stack([np.ones(_SAMPLES), edge, slope])
-    inverse = np.linalg.solve(basis @ basis.T, basis)
-    ground, height, shifted = inverse @ lines.T
-    usable = whole & (seen > 0) & (height > 0)
-    if np.count_nonzero(usable) < 12:
-        return None
-    # What is usual is said by the normals that carried the fit so far: others may be lids, and the majority.
-    known = known * usable * _tukey(shifted / (half * np.maximum(height, 1e-6)))
-    usual = _weighted_median(height, known)
-    if usual <= 0:
-        return None
-    least = np.maximum(height, 0.3 * usual)
-    # Half of the normal is as far as a linear step can be trusted.
-    off = np.minimum(np.maximum(shifted / -least, -0.6 * half), 0.6 * half)
-    inner = _weighted_median(ground, known)
-    weight = seen * whole * _fade(np.abs(np.log(np.maximum(height / usual, 1e-3))), 0.5, 1.0)
-    weight *= _fade(np.abs(ground - inner) / usual, 0.35, 0.7)
-    if np.count_nonzero(weight > 0.1) < 12:
-        return None
-    # The start is known to lie on the edge to within a tenth of the radius.
-    weight *= _tukey(off / max(0.15 * radius, 2.5))
-    if np.count_nonzero(weight > 0.1) < 12:
-        return None
-    # How wide the edge is, by the mean course of the normals that count, each moved to its place.
-    total = float(weight.sum())
-    course = (weight @ lines + float(weight @ (off * height)) * slope) / total
-    climb = _gradient(course, 2.0 * half / (_SAMPLES - 1))
-    rise = float(climb.max())
-    # An edge that is not quite such a step answers a shift by more or less than 1: both the places and their
-    # noise are told in its own measure.
-    answer = float(inverse[2] @ climb) / max(float(weight @ height) / total, 1e-6)
-    answer = min(max(answer, 0.4), 1.6)
-    off /= answer
-    new = usual / (math.sqrt(2.0 * math.pi) * max(rise, 1e-6))
-    new = min(max(new, picture.sigma), max(picture.sigma, 0.18 * radius))
-    slopes = jacobian(normals, _UNIT)
-    return _Round(rim, normals, slopes, off, weight, weight, off, answer * least, (x, inverse[2]), new)
-
-
-def _gradient(values: FloatArray, step: float) -> FloatArray:
-    """Slope of equally spaced values, one-sided at both ends."""
-    out = np.empty_like(values)
-    out[1:-1] = (values[2:] - values[:-2]) * (0.5 / step)
-    out[0], out[-1] = (values[1] - values[0]) / step, (values[-1] - values[-2]) / step
-    return out
+    return _told(found, shape, noise, rim)
 
 
 Hold = tuple[FloatArray, FloatArray]
 
 
 def _step_of(
-    found: _Round, shape: Shape, sigma: float, outline: ComplexArray | None
-) -> tuple[_Round, FloatArray]:
+    found: Places, shape: Shape, sigma: float, outline: ComplexArray | None, times: int
+) -> tuple[Places, FloatArray]:
     """Change of the five parameters, places far from it set aside smoothly; the round with these weights and
     the residuals that are left."""
     weight, residual = found.weight, found.off
     step = np.zeros(5)
     hold = _hold(shape, outline)
-    for _ in range(_REWEIGHTINGS):
+    for _ in range(times):
         now = solved(*_equations(found, weight, _variance(weight, residual, shape, sigma), shape, hold))
         change = math.inf if now is None else float(np.abs(now - step).max())
         step = step if now is None else now
         residual = found.off - found.slopes @ step
         away = np.abs(residual)
-        spread = 1.4826 * _weighted_median(away, found.weight)
-        weight = found.weight * _tukey(away / max(4.0 * spread, 0.15))
+        spread = 1.4826 * weighted_median(away, found.weight)
+        weight = found.weight * tukey(away / max(4.0 * spread, 0.15))
         if change < _SAME_PX:
             break
     return replace(found, used=weight, residual=residual), step
@@ -294,11 +182,11 @@ def _hold(shape: Shape, outline: ComplexArray | None) -> Hold:
         return np.zeros((5, 5)), np.zeros(5)
     sd = OUTLINE_SD * 2.0 * shape.radius
     away = normals_at(outline, shape)[2]
-    return pull(outline, _tukey(away / (3.0 * sd)) / (sd**2 * OUTLINE_TOGETHER), shape)
+    return pull(outline, tukey(away / (3.0 * sd)) / (sd**2 * OUTLINE_TOGETHER), shape)
 
 
 def _equations(
-    found: _Round, used: FloatArray, variance: float, shape: Shape, hold: Hold
+    found: Places, used: FloatArray, variance: float, shape: Shape, hold: Hold
 ) -> tuple[FloatArray, FloatArray]:
     """Normal equations for the change of the five parameters. -> (5, 5), (5,)."""
     weighted = found.slopes.T * used
@@ -313,30 +201,24 @@ def _variance(used: FloatArray, residual: FloatArray, shape: Shape, sigma: float
     return max(variance, 0.05**2) * together
 
 
-def _told(picture: Smoothed, found: _Round, shape: Shape, outline: ComplexArray | None) -> Polished | None:
+def _told(found: Places, shape: Shape, noise: Noise, outline: ComplexArray | None) -> Polished | None:
     ellipse = ellipse_of(shape)
     total = float(found.used.sum())
     if total <= 0:
         return None
     places = found.rim + found.off * found.normals
-    variance = _variance(found.used, found.residual, shape, picture.sigma)
+    variance = _variance(found.used, found.residual, shape, noise.along)
     left, _ = _equations(found, found.used, variance, shape, _hold(shape, outline))
     inverse = np.linalg.inv(left)
     # How far the scatter of the places, which holds the iris's texture too, leaves the centre open.
     open_px = math.sqrt(max(0.5 * variance * float(inverse[0, 0] + inverse[1, 1]), 0.0))
     if open_px > LOOSEST * ellipse.major:
         return None
-    density, grain = noise_within(picture.raw, ellipse, picture.origin)
-    reach = math.hypot(picture.sigma, grain)
-    # White noise of this density, smoothed: the variance of one level, then of one place.
-    x, taps = found.filter
-    lag = np.exp(-((x[:, None] - x) ** 2) / (4.0 * picture.sigma**2))
-    level_sd = math.sqrt(float(taps @ lag @ taps) * density / (4.0 * math.pi)) / reach
-    sd = level_sd / found.height
     apart = places[:, None] - places
-    covariance = np.exp((apart.real**2 + apart.imag**2) / (-4.0 * reach**2))
-    gain = inverse @ (found.slopes.T * (found.used * sd))
-    spread = gain @ covariance @ gain.T
+    covariance = np.exp((apart.real**2 + apart.imag**2) / (-4.0 * noise.along**2))
+    gain = inverse @ (found.slopes.T * (found.used * found.sd))
+    common = inverse @ ((found.slopes.T * found.used) @ found.by_ground)
+    spread = gain @ covariance @ gain.T + common @ found.ground @ common.T
     center_sd = math.sqrt(0.5 * float(spread[0, 0] + spread[1, 1]))
     # The major axis is 2 (p + |q|), the minor one 2 (p - |q|), and q turns by twice the angle.
     turn = shape.q / abs(shape.q) if shape.q else 1.0 + 0.0j
@@ -360,30 +242,3 @@ def _size(step: FloatArray) -> float:
     """How far a step moves the centre or a point of the outline on the picture's axes, px, at most."""
     x, y, real, imaginary, along = np.abs(step).tolist()
     return float(max(x, y, along + real, imaginary))
-
-
-def _half(width: float, radius: float) -> float:
-    return float(min(max(_HALF * width, 2.5), max(_LONGEST * radius, 2.0)))
-
-
-def _step(x: FloatArray) -> FloatArray:
-    """The normal distribution's integral."""
-    return np.array([0.5 * (1.0 + math.erf(v / math.sqrt(2.0))) for v in x.tolist()])
-
-
-def _fade(x: FloatArray, full: float, none: float) -> FloatArray:
-    """1 up to `full`, smoothly to 0 at `none`."""
-    t = np.minimum(np.maximum((none - x) / (none - full), 0.0), 1.0)
-    return np.asarray(t * t * (3.0 - 2.0 * t))
-
-
-def _tukey(x: FloatArray) -> FloatArray:
-    """1 at 0, smoothly to 0 at 1."""
-    rest = np.maximum(1.0 - x * x, 0.0)
-    return np.asarray(rest * rest)
-
-
-def _weighted_median(values: FloatArray, weights: FloatArray) -> float:
-    order = values.argsort()
-    total = weights[order].cumsum()
-    return float(values[order[total.searchsorted(0.5 * total[-1])]]) if total[-1] > 0 else 0.0

@@ -71,6 +71,7 @@ COLUMNS: dict[str, type[pl.DataType]] = {
     "major_sd_px": pl.Float64,
     "minor_sd_px": pl.Float64,
     "angle_sd_deg": pl.Float64,
+    "eye_area_px": pl.Float64,
 }
 _PACK_EVERY = 4096
 
@@ -90,6 +91,8 @@ class Measurement:
         edge: what the ellipse was fitted to: "picture" or "mask"; None without one.
         center_sd_px, major_sd_px, minor_sd_px, angle_sd_deg: standard deviations by the picture's noise
             (`rim.RimFit`, `reflection.Spot`).
+        eye_area_px: area of the open eye around it, px^2, as the network sees it without a prompt; with the
+            pupil, also where that is hidden.
     """
 
     ellipse: Ellipse | None
@@ -104,6 +107,7 @@ class Measurement:
     major_sd_px: float | None = None
     minor_sd_px: float | None = None
     angle_sd_deg: float | None = None
+    eye_area_px: float | None = None
 
 
 def is_reflection(name: str) -> bool:
@@ -222,6 +226,7 @@ class SignalTable:
                 measured.parts if here else None,
                 measured.edge if here else None,
                 *(deviations if here else (None,) * 4),
+                measured.eye_area_px,
             )
         )
         if len(self._rows) >= _PACK_EVERY:

@@ -164,6 +164,11 @@ class Hiera(nn.Module):
             dim = dim_out
         self._constants = Constants()
 
+    @property
+    def layers(self) -> list[tuple[str, ...]]:
+        """Beginnings of the weights' names, from the picture upwards."""
+        return [("patch_embed.", "pos_embed"), *((f"blocks.{i}.",) for i in range(len(self.blocks)))]
+
     def position_map(self, height: int, width: int) -> Tensor:
         """Return the (1, H, W, C) position embedding: a coarse map stretched over a tiled window."""
 

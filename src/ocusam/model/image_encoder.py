@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ocusam.model.config import Sam2Config
+from ocusam.model.convolutional import ConvolutionalTrunk
 from ocusam.model.hiera import Hiera
 from ocusam.model.layers import PointwiseConv2d
 
@@ -60,11 +61,13 @@ class FpnNeck(nn.Module):
 
 
 class ImageEncoder(nn.Module):
-    """Hiera trunk and FPN neck."""
+    """Trunk (Hiera, or that of `nano`) and FPN neck."""
 
     def __init__(self, config: Sam2Config) -> None:
         super().__init__()
-        self.trunk = Hiera(config)
+        self.trunk: Hiera | ConvolutionalTrunk = (
+            Hiera(config) if config.trunk == "hiera" else ConvolutionalTrunk(config)
+        )
         self.neck = FpnNeck(config.trunk_channels, config.hidden_dim)
 
     def forward(self, images_b3hw: Tensor, narrow: tuple[PointwiseConv2d, PointwiseConv2d]) -> list[Tensor]:

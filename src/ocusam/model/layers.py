@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ocusam.model.constants import Constants
+
 _FEW_TOKENS = 64
 _FEW_CHANNELS = 8
 # Scores that are worth more than one operator, and how many there may be at a time (64 MB in float32).
@@ -98,6 +100,7 @@ class PointwiseConv2d(nn.Conv2d):
 
     def __init__(self, channels_in: int, channels_out: int) -> None:
         super().__init__(channels_in, channels_out, kernel_size=1)
+        self._constants = Constants()
 
     def forward(self, x_bchw: Tensor) -> Tensor:
         """Return (B, channels_out, H, W)."""
@@ -105,9 +108,12 @@ class PointwiseConv2d(nn.Conv2d):
 
     def behind(self, first: PointwiseConv2d, x_bchw: Tensor) -> Tensor:
         """Apply `first` and then this one, as one product."""
-        own = self.weight.flatten(1)
         assert first.bias is not None and self.bias is not None
-        weight, bias = own @ first.weight.flatten(1), own @ first.bias + self.bias
+        after, bias_after, before, bias_before = self.weight, self.bias, first.weight, first.bias
+        weight = self._constants("weight", lambda: after.flatten(1) @ before.flatten(1), after, before)
+        bias = self._constants(
+            "bias", lambda: after.flatten(1) @ bias_before + bias_after, after, bias_after, bias_before
+        )
         return F.linear(x_bchw.permute(0, 2, 3, 1), weight, bias).permute(0, 3, 1, 2)
 
 

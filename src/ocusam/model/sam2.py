@@ -15,8 +15,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ocusam.core.errors import ModelError
 from ocusam.model.config import Sam2Config
 from ocusam.model.constants import Constants
+from ocusam.model.eye_parts import EyeParts
+from ocusam.model.hiera import Hiera
 from ocusam.model.image_encoder import ImageEncoder
 from ocusam.model.layers import MLP
 from ocusam.model.mask_decoder import DecodedMasks, MaskDecoder
@@ -49,6 +52,8 @@ class SAM2(nn.Module):
         self.memory_encoder = MemoryEncoder(config)
         self.sam_prompt_encoder = PromptEncoder(config)
         self.sam_mask_decoder = MaskDecoder(config)
+        if config.names_parts:
+            self.eye_parts = EyeParts(config)
         self.obj_ptr_proj = (
             MLP(hidden, hidden, hidden, 3) if config.use_mlp_for_obj_ptr_proj else nn.Linear(hidden, hidden)
         )
@@ -63,7 +68,9 @@ class SAM2(nn.Module):
             self.no_obj_embed_spatial = nn.Parameter(torch.zeros(1, mem))
             learned.append(self.no_obj_embed_spatial)
         trunk = self.image_encoder.trunk
-        for parameter in [*learned, trunk.pos_embed, trunk.pos_embed_window]:
+        if isinstance(trunk, Hiera):
+            learned += [trunk.pos_embed, trunk.pos_embed_window]
+        for parameter in learned:
             nn.init.trunc_normal_(parameter, std=0.02)
         self._constants = Constants()
 
@@ -87,6 +94,18 @@ class SAM2(nn.Module):
             images_b3hw.to(self.dtype), (decoder.conv_s0, decoder.conv_s1)
         )
         return ImageFeatures(stride16, (stride4, stride8))
+
+    @in_own_type
+    def name_parts(self, features: ImageFeatures) -> Tensor:
+        """Logits (B, 4, S/4, S/4) of `eye_parts.PARTS`, float32; no prompt is needed.
+
+        Raises:
+            ModelError: the network has no such layer (`names_parts` of its config).
+        """
+        if not self.config.names_parts:
+            raise ModelError(f"{self.config.name!r} has no layer that names the parts of the eye; nano has.")
+        logits: Tensor = self.eye_parts(features)
+        return logits
 
     def _mark_no_memory(self, embedding_bchw: Tensor) -> Tensor:
         return embedding_bchw + self.no_mem_embed.reshape(1, -1, 1, 1)

@@ -100,7 +100,14 @@ def pieces(
     overlay: bool = False,
 ) -> Iterator[str]:
     """As `render`, piece by piece: a page of ten megabytes need not be in memory."""
-    figures = _figures(tables)
+    views, known, texts = [], set(), []
+    for figure in _figures(
+        tables
+    ):  # one at a time: lists of numbers take several times the room of their text
+        known.add(figure["id"])
+        views += [figure["id"]] if figure["view"] is not None else []
+        texts.append(_script_json(figure))
+        del figure
     body = [
         f"<h1>{escape(_title(record))}</h1>",
         _lead(tables, record),
@@ -110,10 +117,10 @@ def pieces(
         "<h2>Traces</h2>",
         '<p class="note">Blue: blinks. Grey: pupil lost. Diamonds: doubtful frames. Click a trace, a diamond '
         "or a row below to see the picture nearest in time.</p>",
-        *(f'<div id="{figure["id"]}"></div>' for figure in figures if figure["view"] is not None),
+        *(f'<div id="{name}"></div>' for name in views),
         "<h2>Main sequence</h2>",
         '<div id="main-sequence"></div>'
-        if any(f["id"] == "main-sequence" for f in figures)
+        if "main-sequence" in known
         else '<p class="note">No saccades were found.</p>',
         *(gaze_section(tables.calibration) if tables.calibration is not None else []),
         "<h2>Data quality</h2>",
@@ -129,11 +136,10 @@ def pieces(
     ]
     span = tables.signals.span_ns()
     film = {"there": overlay, "first": round((span[0] if span is not None else 0) / 1e9, 4)}
-    yield from _page(_title(record), body, figures, thumbnails, film)
+    yield from _page(_title(record), body, texts, thumbnails, film)
 
 
-def _figures(tables: ReportTables) -> list[Figure]:
-    out: list[Figure] = []
+def _figures(tables: ReportTables) -> Iterator[Figure]:
     views = [view for view, name in tables.signals.objects if name == "pupil"]
     for view in views:
         mine = pl.col("view") == view
@@ -145,17 +151,19 @@ def _figures(tables: ReportTables) -> list[Figure]:
         title = f"view {view}" if len(views) > 1 else ""
         pupil, blinks, doubts = tables.signals.rows(view, "pupil"), tables.blinks, tables.doubtful
         figure = eye_traces(pupil, blinks.filter(mine), doubts.filter(mine), gaze, title=title)
-        out.append({"id": f"traces-{view}", "view": view, **figure})
+        del pupil
+        yield {"id": f"traces-{view}", "view": view, **figure}
+        del figure
     events = tables.events if tables.gaze_events is None else tables.gaze_events
     unit = event_unit(events)
     sequence = main_sequence_figure(events, unit, main_sequence(events, unit))
     if sequence is not None:
-        out.append({"id": "main-sequence", "view": None, **sequence})
+        yield {"id": "main-sequence", "view": None, **sequence}
+        del sequence
     if tables.calibration is not None:
         places = target_figure(tables.calibration.get("targets", []))
         if places is not None:
-            out.append({"id": "targets", "view": None, **places})
-    return out
+            yield {"id": "targets", "view": None, **places}
 
 
 def _title(record: dict[str, Any]) -> str:
@@ -164,7 +172,7 @@ def _title(record: dict[str, Any]) -> str:
 
 
 def _lead(tables: ReportTables, record: dict[str, Any]) -> str:
-    (first, last), frames = tables.signals.span_ns() or (0, 0), len(tables.signals.frames())
+    (first, last), frames = tables.signals.span_ns() or (0, 0), tables.signals.count_frames()
     full = len(tables.blinks.filter(pl.col("kind") != "partial")) if "kind" in tables.blinks.columns else 0
     broken = (
         " <b>The video breaks off: it announces more frames than could be read.</b>"
@@ -224,7 +232,7 @@ def _provenance(record: dict[str, Any]) -> str:
 def _page(
     title: str,
     body: Sequence[str],
-    figures: list[Figure],
+    figures: Sequence[str],
     thumbnails: Sequence[Thumbnail],
     film: dict[str, Any],
 ) -> Iterator[str]:
@@ -235,7 +243,7 @@ def _page(
         f"<style>{css}</style></head><body>"
     )
     yield from body
-    yield f'<script type="application/json" id="figures">{_script_json(figures)}</script>'
+    yield f'<script type="application/json" id="figures">[{",".join(figures)}]</script>'
     yield '<script type="application/json" id="pictures">['
     moments = zip(thumbnails, _jpegs(thumbnails), strict=True)
     comma = ""

@@ -25,6 +25,7 @@ _DETECTORS = {
 }
 _SOURCES = {
     "fissure": "area between the lids",
+    "eye": "area between the lids as the network sees it without a prompt",
     "iris": "visible share of the iris",
     "pupil": "visible share of the pupil",
 }

@@ -26,7 +26,7 @@ from ocusam.model.sam2 import SAM2
 from ocusam.model.values import NO_OBJECT_LOGIT, MemorySelection, PointPrompt, StepOutput
 from ocusam.tracking.compiled import is_compiled, warm_up
 from ocusam.tracking.memory_bank import MemoryEntry
-from ocusam.tracking.outputs import FrameOutput
+from ocusam.tracking.outputs import FrameOutput, open_share
 from ocusam.tracking.postprocess import fill_holes
 from ocusam.tracking.session import ObjectTrack, VideoSession
 
@@ -170,7 +170,14 @@ class TrackingEngine:
             np.array(scores, dtype=np.float32),
             frame.image,
             self.non_overlap_masks,
+            self._eye_share(session, frame_idx),
         )
+
+    def _eye_share(self, session: VideoSession, frame_idx: int) -> float:
+        _, features = session.held(frame_idx)
+        if features is None or not self.model.config.names_parts:
+            return float("nan")
+        return open_share(self.model.name_parts(features))
 
     def _entry(self, output: StepOutput, row: int) -> MemoryEntry:
         # Copies: a slice would keep the batch of all objects alive.

@@ -152,12 +152,26 @@ def from_huggingface_config(values: Mapping[str, Any], name: str = "custom") -> 
     return replace(config, name=name)
 
 
+def check_trunk(config: Sam2Config) -> None:
+    """Refuse a network whose image trunk transformers does not have.
+
+    Raises:
+        ModelError: it is not Hiera.
+    """
+    if config.trunk != "hiera":
+        raise ModelError(
+            f"{config.name!r} has a {config.trunk} image trunk, and transformers knows Hiera alone; store it "
+            "as official or safetensors."
+        )
+
+
 def to_huggingface_config(config: Sam2Config) -> dict[str, Any]:
     """Return the content of a `config.json` with which transformers' `Sam2VideoModel` is the same network.
 
     Raises:
         ModelError: the config differs from transformers in something that its file cannot say; names it.
     """
+    check_trunk(config)
     values: dict[str, Any] = {"model_type": "sam2_video", "architectures": ["Sam2VideoModel"]}
     for path, (ours, _) in _FIELDS.items():
         _set(values, path, getattr(config, ours))

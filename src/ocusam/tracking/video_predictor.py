@@ -336,6 +336,8 @@ class SAM2VideoPredictor:
                 track.bank.forget_around(frame_idx)
             track.tracked.add(frame_idx, reverse)
             track.bank.trim(frame_idx)
+        if self.model.config.names_parts:
+            state.features(frame_idx)  # where all objects are prompted nothing has asked for them yet
         return self._engine.output(state, frame_idx, {t.obj_id: t.bank.get(frame_idx) for t in tracks})
 
     @torch.inference_mode()

@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from ocusam.model.eye_parts import PARTS
 from ocusam.training.augment import U8, AugmentConfig, augment
-from ocusam.training.eye_parts import PARTS
 from ocusam.training.rendered import Renderer, Wish, rendered_eye
 from ocusam.training.scenes import (
     KINDS,

@@ -9,6 +9,7 @@ the bit, since clocks are not.
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Callable
@@ -22,16 +23,21 @@ import torch
 from ocusam.core.errors import ModelError, WeightsError
 from ocusam.model.build import at_size
 from ocusam.model.config import get_config
+from ocusam.model.eye_parts import EyeParts
 from ocusam.model.sam2 import SAM2
 from ocusam.training.checkpointing import recompute_blocks
 from ocusam.training.clips import Batch, BatchMaker, ClipConfig, MixedMaker, batches
-from ocusam.training.eye_parts import EyeParts
 from ocusam.training.log import TrainingLog
 from ocusam.training.optim import MovingAverage, OptimConfig, Optimiser, Ranks, learning_rate, point_at_clicks
-from ocusam.training.passes import PassResult, clip_pass
+from ocusam.training.passes import PassResult, clip_pass, parts_pass
 from ocusam.training.rendered import Renderer, rendered_eye
-from ocusam.training.scores import HELD_OUT_SEED, score
+from ocusam.training.scores import HELD_OUT_SEED, score, score_parts
+from ocusam.training.statistics import freeze_statistics, has_statistics, settle_statistics
 from ocusam.weights.checkpoint import check_fits, load_state, save_state
+
+STATISTICS_SEED = HELD_OUT_SEED + 1
+"""Seed of the pictures by which averaged weights get their running statistics."""
+_STATISTICS_BATCHES = 24
 
 
 @dataclass(frozen=True)
@@ -44,7 +50,9 @@ class TrainConfig:
     """
 
     model: str = "nano"
-    stage: Literal["images", "clips"] = "images"
+    stage: Literal["parts", "images", "clips"] = "images"
+    """"parts": the image encoder alone learns to name the parts of the eye, on several times as many pictures
+    in the same time; for training from random numbers, before clicks mean anything."""
     steps: int = 4000
     minutes: float = 0.0
     seed: int = 1
@@ -56,9 +64,12 @@ class TrainConfig:
     max_corrections: int = 7
     """Clicks on one frame at most; how many is drawn evenly from 1 on."""
     second_task: bool = True
-    """Let the encoder name the parts of the eye too (`training/eye_parts.py`), where they are known, and keep
+    """Let the encoder name the parts of the eye too (`model/eye_parts.py`), where they are known, and keep
     its embedding small; for training from random numbers, and for what came of it."""
     half: bool = True
+    frozen_statistics: bool = False
+    """Batch normalisation keeps the running statistics it comes with: for clips, of which a batch holds so
+    few that its own mean and variance say little."""
     checkpointing: bool = False
     """Keep less of each step in memory and compute it twice."""
     tensorboard: bool = False
@@ -119,10 +130,11 @@ class Trainer:
             state = load_state(weights)
             check_fits(self.model.state_dict(), state, source=str(weights))
             self.model.load_state_dict(state)
-        self.parts = EyeParts(self.model.config)
+        own = self.model.config.names_parts
+        self.parts = self.model.eye_parts if own else EyeParts(self.model.config)
         self.model.to(self.device)
         self.parts.to(self.device)
-        self.optimiser = Optimiser(self.model, config.optim, list(self.parts.parameters()))
+        self.optimiser = Optimiser(self.model, config.optim, [] if own else list(self.parts.parameters()))
         self.average = MovingAverage(self.model, config.optim.ema_decay)
         self.step = 0
         self.seconds = 0.0
@@ -177,7 +189,17 @@ class Trainer:
         """A copy of the network with the averaged weights, in evaluation mode."""
         model = SAM2(self.model.config)
         model.load_state_dict({**self.model.state_dict(), **self.average.state_dict()})
-        return model.to(self.device).eval()
+        model = model.to(self.device).eval()
+        if self.config.frozen_statistics or not has_statistics(model):
+            return model
+        config = self.config
+        own = 1 - sum(share for share, _ in config.alongside)
+        seen = (
+            BatchMaker(clips, STATISTICS_SEED, self.renderer)[number * clips.group]
+            for share, clips in ((own, config.clips), *config.alongside)
+            for number in range(math.ceil(share * _STATISTICS_BATCHES))
+        )
+        return settle_statistics(model, seen, half=config.half)
 
     @property
     def finished(self) -> bool:
@@ -194,7 +216,7 @@ class Trainer:
             "hours": f"{self.seconds / 3600:.3f}",
             "config": str(asdict(self.config)),
         }
-        save_state(path, {**self.model.state_dict(), **self.average.state_dict()}, record, dtype=dtype)
+        save_state(path, self.averaged_model().state_dict(), record, dtype=dtype)
 
     # ---- training
 
@@ -266,14 +288,20 @@ class Trainer:
         model = at_size(self.model, size)
         if config.checkpointing:
             recompute_blocks(model)
-        result = clip_pass(
-            model,
-            batch.to(self.device),
-            corrections=self._corrections(rng, frames),
-            rng=rng,
-            half=config.half,
-            parts=self.parts if config.second_task else None,
-        )
+        if config.frozen_statistics:
+            freeze_statistics(model)
+        batch = batch.to(self.device)
+        if config.stage == "parts":
+            result = parts_pass(model, batch, self.parts, half=config.half)
+        else:
+            result = clip_pass(
+                model,
+                batch,
+                corrections=self._corrections(rng, frames),
+                rng=rng,
+                half=config.half,
+                parts=self.parts if config.second_task else None,
+            )
         result.terms.total.backward()
         # One clock for all processes: the share used up travels with the gradients.
         self._used = self.optimiser.average_over(self.ranks, 0.0 if self.ranks.index else self._progress())
@@ -313,5 +341,9 @@ class Trainer:
             maker = BatchMaker(self.config.clips, HELD_OUT_SEED, self._held_out_renderer)
             # One batch per group, so that no two share an eye.
             self._held_out = [maker[i * self.config.clips.group] for i in range(self.config.held_out_batches)]
-        scores = score(self.averaged_model(), self._held_out, half=True)
+        model = self.averaged_model()
+        if self.config.stage == "parts":
+            scores = score_parts(model, self.parts, self._held_out, half=True)
+        else:
+            scores = score(model, self._held_out, half=True)
         self.log.scored(self.step, scores.line(), scores.means())

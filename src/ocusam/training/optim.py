@@ -97,13 +97,14 @@ def parameter_kinds(model: nn.Module) -> Iterator[tuple[str, nn.Parameter, str]]
         yield name, parameter, kind
 
 
-def blocks_above(name: str, model: nn.Module) -> int:
-    """How many blocks of the trunk lie between a parameter and the trunk's end; 0 outside the trunk."""
+def blocks_above(name: str, model: SAM2) -> int:
+    """How many layers of the trunk lie between a parameter and the trunk's end; 0 outside the trunk."""
     if not name.startswith(_TRUNK):
         return 0
-    count = len(model.get_submodule(f"{_TRUNK}blocks"))  # type: ignore[arg-type]
-    words = name.removeprefix(_TRUNK).split(".")
-    return count - 1 - int(words[1]) if words[0] == "blocks" else count
+    own = name.removeprefix(_TRUNK) + "."
+    layers = model.image_encoder.trunk.layers
+    (index,) = (i for i, begins in enumerate(layers) if own.startswith(begins))
+    return len(layers) - 1 - index
 
 
 @dataclass(frozen=True)
@@ -117,9 +118,7 @@ class Ranks:
 class Optimiser:
     """Muon and AdamW behind one `step`, with gradient clipping; `state_dict` holds both."""
 
-    def __init__(
-        self, model: nn.Module, config: OptimConfig, extra: list[nn.Parameter] | None = None
-    ) -> None:
+    def __init__(self, model: SAM2, config: OptimConfig, extra: list[nn.Parameter] | None = None) -> None:
         self.config = config
         # Kind, whether of the encoder, blocks of the trunk above it.
         groups: dict[tuple[str, bool, int], list[Tensor]] = {("plain", False, 0): list(extra or [])}
@@ -194,19 +193,29 @@ def learning_rate(config: OptimConfig, step: int, progress: float) -> float:
     return config.lr * warm * (config.final_lr_share + (1 - config.final_lr_share) * cosine)
 
 
+def _averaged(model: nn.Module) -> list[tuple[str, Tensor]]:
+    """Parameters, and the running statistics of normalisations (whose step counts are integers)."""
+    buffers = [
+        (name, b) for name, b in model.named_buffers() if name.endswith(("running_mean", "running_var"))
+    ]
+    return [*((name, p.detach()) for name, p in model.named_parameters()), *buffers]
+
+
 class MovingAverage:
-    """Exponential moving average of all weights, in float32, shorter at the start than later."""
+    """Exponential moving average of all weights and running statistics, in float32, shorter at the start
+    than later."""
 
     def __init__(self, model: nn.Module, decay: float) -> None:
         self.decay = decay
-        self.names = [name for name, _ in model.named_parameters()]
-        self.values = [p.detach().clone() for p in model.parameters()]
+        averaged = _averaged(model)
+        self.names = [name for name, _ in averaged]
+        self.values = [value.clone() for _, value in averaged]
 
     @torch.no_grad()
     def update(self, model: nn.Module, step: int) -> None:
         """Blend the current weights in."""
         decay = min(self.decay, (1 + step) / (10 + step))
-        torch._foreach_lerp_(self.values, [p.detach() for p in model.parameters()], 1 - decay)
+        torch._foreach_lerp_(self.values, [value for _, value in _averaged(model)], 1 - decay)
 
     def state_dict(self) -> dict[str, Tensor]:
         """The averaged weights by their names in the model."""

@@ -1,4 +1,4 @@
-"""One training pass through the network: single pictures, or clips through the memory.
+"""One training pass through the network: its encoder alone, single pictures, or clips through the memory.
 
 Pictures: the encoder runs once per picture, the decoder on pictures x objects. Clips: the first frame is
 prompted, the following ones are found from the memory. On frames that the caller names, correction clicks
@@ -23,13 +23,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ocusam.model.eye_parts import PARTS, EyeParts
 from ocusam.model.sam2 import SAM2
 from ocusam.model.values import ImageFeatures, MemorySelection, PointPrompt, StepOutput
 from ocusam.training.clicks import PADDING, correction_click
 from ocusam.training.clips import Batch
-from ocusam.training.eye_parts import EyeParts, parts_loss
-from ocusam.training.losses import LossTerms, object_weight, on_grid, sam2_loss
-from ocusam.training.scenes import KINDS
+from ocusam.training.losses import LossTerms, mask_iou, object_weight, on_grid, sam2_loss
+from ocusam.training.parts_loss import parts_loss
+from ocusam.training.scenes import KINDS, VISIBLE_AREA_PX
 
 EMBEDDING_WEIGHT = 0.02
 """Weight of the loss that keeps the image embedding as large as the positions that are added to it."""
@@ -102,6 +103,28 @@ def _encoder_loss(encoded: ImageFeatures, batch: Batch, parts: EyeParts | None, 
         logits = parts(encoded if bool(known.all()) else encoded.select(torch.nonzero(known).flatten()))
     truth = batch.parts_bptgg.transpose(1, 2).flatten(0, 1).float() / 255
     return loss + parts_loss(logits, truth[known])
+
+
+def parts_pass(model: SAM2, batch: Batch, parts: EyeParts, *, half: bool) -> PassResult:
+    """Let the image encoder alone learn, by naming the parts of the eye; no object is asked for."""
+    with autocast(half, batch.kind_bo.device):
+        encoded = model.encode_image(normalised(batch.pictures_btss.flatten(0, 1)))
+        logits = parts(encoded)
+    truth = batch.parts_bptgg.transpose(1, 2).flatten(0, 1).float() / 255
+    loss = parts_loss(logits, truth) + _embedding_loss(encoded)
+    nothing = loss.new_zeros(())
+    terms = LossTerms(loss, nothing, nothing, nothing, nothing, nothing[None])
+    with torch.no_grad():
+        iou_np = mask_iou(on_grid(logits, truth.shape[-1]), truth)
+    visible = truth.sum((-2, -1)) * (batch.pictures_btss.shape[2] / truth.shape[-1]) ** 2 >= VISIBLE_AREA_PX
+    return PassResult(
+        terms,
+        {
+            name: (float(iou_np[seen, k].sum()), int(seen.sum()))
+            for k, (name, seen) in enumerate(zip(PARTS, visible.T, strict=True))
+            if bool(seen.any())
+        },
+    )
 
 
 def _loss(output: StepOutput, batch: Batch, frame: int) -> LossTerms:

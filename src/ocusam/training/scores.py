@@ -13,10 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ocusam.model.eye_parts import EyeParts
 from ocusam.model.sam2 import SAM2
 from ocusam.training.clips import Batch
 from ocusam.training.losses import mask_iou, on_grid
-from ocusam.training.passes import follow
+from ocusam.training.passes import follow, parts_pass
 from ocusam.training.scenes import KINDS
 
 HELD_OUT_SEED = 900_000_001
@@ -87,4 +88,16 @@ def score(model: SAM2, held_out: list[Batch], *, half: bool = False) -> Scores:
     for kind in result.iou:
         result.centre_px.setdefault(kind, [float("nan")])
     model.train(training)
+    return result
+
+
+@torch.no_grad()
+def score_parts(model: SAM2, parts: EyeParts, held_out: list[Batch], *, half: bool = False) -> Scores:
+    """Mean IoU of each part of the eye that the encoder names, one value a batch; no centres."""
+    result = Scores()
+    for batch in held_out:
+        found = parts_pass(model, batch.to(model.device), parts, half=half).iou_of_kind
+        for kind, (total, count) in found.items():
+            result.iou.setdefault(kind, []).append(total / count)
+            result.centre_px[kind] = [float("nan")]
     return result

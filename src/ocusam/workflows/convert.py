@@ -20,7 +20,12 @@ from ocusam.core.errors import OutputError, WeightsError
 from ocusam.model.build import make_network
 from ocusam.model.config import PRESETS, Sam2Config
 from ocusam.tracking.find_config import find_config
-from ocusam.tracking.huggingface_config import CONFIG_FILE, WEIGHTS_FILE, to_huggingface_config
+from ocusam.tracking.huggingface_config import (
+    CONFIG_FILE,
+    WEIGHTS_FILE,
+    check_trunk,
+    to_huggingface_config,
+)
 from ocusam.weights.checkpoint import check_fits, load_state
 from ocusam.weights.formats import FORMATS, save_weights
 from ocusam.weights.huggingface import from_huggingface, is_huggingface
@@ -48,6 +53,7 @@ def convert(
 
     Raises:
         WeightsError: not readable, or not the weights of that (or any known) network.
+        ModelError: that form cannot hold this network.
         OutputError: unknown form or suffix, the target exists, or it cannot be written.
     """
     source, target = Path(source), Path(target)
@@ -64,6 +70,8 @@ def convert(
     state = from_huggingface(state) if is_huggingface(state) else state
     config = _recognise(state) if model is None else find_config(model).config
     check_fits(make_network(config, device="meta").state_dict(), state, source=str(source))
+    if form == "huggingface":
+        check_trunk(config)
     settings = to_huggingface_config(config) if as_folder else None
     save_weights(files[0], state, form)
     if settings is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -237,7 +238,7 @@ def spots_of(item: ObjectFrame, pupil: Ellipse | None) -> bytes:
 def measure_object(item: ObjectFrame) -> Measurement:
     """Measure what was tracked, in px of the whole picture."""
     x0, y0 = item.view.region[:2]
-    return measure(
+    measured = measure(
         item.logits,
         item.view.size,
         item.name,
@@ -246,3 +247,6 @@ def measure_object(item: ObjectFrame) -> Measurement:
         origin=(x0, y0),
         picture=item.picture,
     )
+    # One of the objects tells it: all of a frame have the same.
+    seen = item.name == "pupil" and math.isfinite(item.eye_area_px)
+    return replace(measured, eye_area_px=item.eye_area_px) if seen else measured

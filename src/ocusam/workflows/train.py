@@ -81,6 +81,7 @@ def train(
     trainer: Trainer | None = None
     for number, stage in enumerate(plan.stages, start=1):
         folder = out / f"{number}-{stage.name}"
+        before = trainer
         trainer = Trainer(
             stage.config if workers is None else dataclasses.replace(stage.config, workers=workers),
             folder,
@@ -92,6 +93,8 @@ def train(
             ranks=ranks,
             device=place,
         )
+        if before is not None:  # what is thrown away in the end need not be learned again by every stage
+            trainer.parts.load_state_dict(before.parts.state_dict())
         start = _run_stage(trainer, stage, folder, say, ranks)
     assert trainer is not None
     if ranks.index == 0:

@@ -17,7 +17,7 @@
 
     [[stage]]                      # stages follow one another, each from the weights of the one before
     name = "clips"
-    kind = "clips"                 # or "images"
+    kind = "clips"                 # or "images", or "parts": the encoder alone
     steps = 1000                   # every field of TrainConfig, ClipConfig and OptimConfig
     augment = {flip = 0.5}         # every field of AugmentConfig
     [[stage.alongside]]            # batches of another kind mixed in: every field of ClipConfig
@@ -155,7 +155,9 @@ def plan_of(content: Table, path: Path) -> TrainingPlan:
     data = _data(_typed(content, "data", dict, {}, where), f"{where}, data")
     tables = content.get("stage")
     if not isinstance(tables, list) or not tables or not all(isinstance(t, dict) for t in tables):
-        raise InputError(f"{where} has no stage; begin one with [[stage]] and kind = 'images' or 'clips'.")
+        raise InputError(
+            f"{where} has no stage; begin one with [[stage]] and kind = 'parts', 'images' or 'clips'."
+        )
     stages = tuple(
         _stage(table, f"{where}, stage {k}", model=model, seed=seed + 100 * (k - 1), number=k, own=data.masks)
         for k, table in enumerate(tables, start=1)
@@ -190,8 +192,10 @@ def _data(table: Table, where: str) -> DataConfig:
 
 def _stage(table: Table, where: str, *, model: str, seed: int, number: int, own: object) -> Stage:
     kind = table.get("kind")
-    if kind not in ("images", "clips"):
-        raise InputError(f"{where}: kind = {kind!r}; use 'images' or 'clips'.")
+    if kind not in ("parts", "images", "clips"):
+        raise InputError(f"{where}: kind = {kind!r}; use 'parts', 'images' or 'clips'.")
+    if kind == "parts" and own:
+        raise InputError(f"{where}: the parts of the eye are known in rendered pictures alone; leave it out.")
     base = TrainConfig(
         model=model, seed=seed, stage=kind, clips=CLIP_STAGE if kind == "clips" else ClipConfig()
     )

@@ -162,3 +162,47 @@ def test_without_a_pupil_nothing_is_called_a_blink() -> None:
     signals, blinks = classify(only_iris)
     assert states(signals, "iris").count(LOST) == 20
     assert blinks.is_empty()
+
+
+def with_eye(signals: pl.DataFrame, area: list[float]) -> pl.DataFrame:
+    """The same rows, with the area of the open eye that a network saw besides."""
+    more = pl.DataFrame({"frame_idx": range(len(area)), "eye_area_px": area})
+    return signals.drop("eye_area_px").join(more, on="frame_idx", how="left", maintain_order="left")
+
+
+def test_what_is_tracked_on_a_closed_lid_is_no_pupil() -> None:
+    closed = with_eye(recording([700.0] * 120), [5000.0 * v for v in np.asarray(dip(0.97, 20, 1.0))])
+    signals, blinks = classify(closed)
+    row = blinks.row(0, named=True)
+    assert (row["kind"], row["source"]) == ("full", "eye")
+    # An opening below a fifth: from .97 sin(x) > .8 on, eight of twenty frames.
+    assert states(signals)[56:64] == [BLINK] * 8 and states(signals).count(BLINK) == 8
+    assert signals["major_px"][59] is None and signals["major_px"][45] == 30
+
+
+def test_a_pupil_lost_in_an_open_eye_is_no_blink_though_nothing_else_was_clicked() -> None:
+    signals, blinks = classify(with_eye(recording(gap(20)), [5000.0] * 122))
+    assert blinks.is_empty()
+    assert states(signals)[51:71] == [LOST] * 20
+
+
+def test_some_eye_seen_on_closed_lids_does_not_divide_a_blink() -> None:
+    area = [5000.0] * 122
+    area[50:72] = [3500.0, 2000.0, 2500.0, 3600.0, 1500.0, *[3000.0, 2000.0, 3600.0, 1800.0] * 4, 3500.0]
+    signals, blinks = classify(with_eye(recording(gap(20)), area))
+    assert blinks.select("onset_frame", "offset_frame", "kind").rows() == [(50, 71, "full")]
+    assert states(signals)[51:71] == [BLINK] * 20
+
+
+def test_a_lid_that_does_not_reach_the_pupil_is_seen_by_the_eyes_area() -> None:
+    area = [5000.0 * v for v in np.asarray(dip(0.5, 20, 1.0))]
+    signals, blinks = classify(with_eye(recording([700.0] * 120), area))
+    assert blinks["kind"].to_list() == ["partial"] and set(states(signals)) == {TRACKED}
+    assert blinks["amplitude"][0] == pytest.approx(0.5, abs=0.02)
+    assert classify(recording([700.0] * 120))[1].is_empty()
+
+
+@pytest.mark.parametrize("area", [[float("nan")] * 60 + [5000.0] * 60, [300.0] * 120])
+def test_an_eyes_area_that_says_little_is_not_asked(area: list[float]) -> None:
+    half = with_eye(recording(gap(18)), area).with_columns(pl.col("eye_area_px").fill_nan(None))
+    assert classify(half)[1]["source"].to_list() == ["pupil"]

@@ -48,6 +48,17 @@ def test_a_bright_pupil_is_found_in_the_negative() -> None:
     assert not any(c.bright for c in find_candidates(picture, bright=False))
 
 
+def test_outlines_of_somebody_else_join_the_race_dark_or_bright() -> None:
+    picture = eye_with_brow()
+    picture[PUPIL.mask(picture.shape)] = 180
+    rough = Ellipse((122.0, 69.0), (30.0, 30.0), 0.0)
+    found = find_candidates(picture, 50, bright=False, also=[rough])
+    assert max(c.ellipse.iou(PUPIL) for c in found if c.bright) > 0.75
+    large = cv2.resize(picture, None, fx=2.0, fy=2.0)
+    found = find_candidates(large, 50, bright=False, also=[rough.stretched(2.0, 2.0)])
+    assert max(c.ellipse.iou(PUPIL.stretched(2.0, 2.0)) for c in found if c.bright) > 0.75
+
+
 def test_nothing_is_likely_where_there_is_no_eye() -> None:
     assert find_candidates(np.full((100, 100), 90, np.uint8)) == []
     assert find_candidates(np.zeros((8, 8), np.uint8)) == []

@@ -16,7 +16,7 @@ from ocusam.synthetic.eye import EyeFrame, iter_eye_frames
 from ocusam.tracking.build import build_sam2_video_predictor
 from ocusam.video.source import SequenceSource
 from ocusam.workflows.eye import track_eye
-from ocusam.workflows.find.clicks import ClearClicks
+from ocusam.workflows.find.clicks import ClearClicks, part_at
 from ocusam.workflows.inputs.settings import RunSettings
 from ocusam.workflows.session.models import open_predictor
 
@@ -92,3 +92,17 @@ def test_a_run_tells_and_keeps_the_users_click(nano: Any, frames: list[EyeFrame]
     bare = replace(settings, clear_clicks=False)
     track_eye(source, [click], model=nano, out=tmp_path / "bare", settings=bare)
     assert "clicks" not in json.loads((tmp_path / "bare" / "run.json").read_text())
+
+
+def test_the_region_of_a_part_under_the_click_is_one_answer() -> None:
+    logits = np.full((40, 60), -4.0, dtype=np.float32)
+    logits[10:20, 10:20] = 3.0
+    logits[25:35, 40:55] = 2.0
+    answer = part_at(logits, (15 / 60, 15 / 40))
+    assert answer is not None
+    assert (answer.logits > 0).sum() == 100 and answer.logits[30, 50] < 0
+    assert 0.85 < answer.predicted_iou < 0.96  # sure inside, hardly anything around
+    beside = part_at(logits, (21 / 60, 15 / 40))
+    assert beside is not None and np.array_equal(beside.logits, answer.logits)
+    assert part_at(logits, (30 / 60, 5 / 40)) is None
+    assert part_at(np.full((8, 8), -1.0, dtype=np.float32), (0.5, 0.5)) is None

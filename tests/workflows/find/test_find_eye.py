@@ -9,10 +9,16 @@ from numpy.typing import NDArray
 from fake_predictor import eye_picture, eye_truth
 from ocusam.core.errors import PromptError
 from ocusam.core.geometry import Ellipse
+from ocusam.eye.candidates import find_candidates
+from ocusam.tracking.build import build_sam2_video_predictor
 from ocusam.video.reader import open_video
 from ocusam.video.source import IterableSource, SequenceSource
 from ocusam.workflows.find.find_eye import FRAMES_A_ROUND, find_eye, frames_of_round, nothing_found
-from ocusam.workflows.find.search import CONVINCING, weigh
+from ocusam.workflows.find.judge import judge_of, parts_of_picture
+from ocusam.workflows.find.part_map import PartMap
+from ocusam.workflows.find.search import free_of_specks
+from ocusam.workflows.find.weighing import CONVINCING
+from ocusam.workflows.session.models import open_predictor
 
 SIZE = (120, 160)
 
@@ -35,6 +41,22 @@ class DarkJudge:
             at = labels[round(y), round(x)]
             out.append((labels == at) & (at > 0))
         return np.stack(out)
+
+
+class SeeingJudge(DarkJudge):
+    """A network that also has a map of the parts of the eye: of the given pupil, or of none."""
+
+    def __init__(self, pupil: Ellipse | None) -> None:
+        super().__init__()
+        self.pupil = pupil
+
+    def parts(self, picture: NDArray[np.uint8]) -> PartMap:
+        size = (picture.shape[0], picture.shape[1])
+        if self.pupil is None:
+            return PartMap(*np.zeros((3, *size), np.float32))
+        pupil = self.pupil.mask(size).astype(np.float32)
+        iris = self.pupil.scaled(2.0, about=self.pupil.center).mask(size).astype(np.float32) - pupil
+        return PartMap(pupil, iris, np.zeros(size, np.float32))
 
 
 class ContraryJudge(DarkJudge):
@@ -102,7 +124,53 @@ def test_a_network_that_disagrees_lowers_the_score() -> None:
     best = agreed.eyes[0].best, contrary.eyes[0].best
     assert best[0] is not None and best[1] is not None
     assert best[0].score > best[1].score + 0.1
-    assert weigh(0.9, 0.9) > weigh(0.9, 0.2) > weigh(0.3, 0.2)
+
+
+def test_the_map_finds_a_pupil_that_is_no_dark_disc() -> None:
+    pupil = Ellipse((120.0, 85.0), (30.0, 30.0), 0.0)
+    rng = np.random.default_rng(0)
+    # A bright pupil in a grey iris, off centre, and a darker disc elsewhere: the picture prefers the disc.
+    picture = eye_picture(Ellipse((45.0, 40.0), (24.0, 24.0), 0.0), SIZE)
+    picture[pupil.scaled(2.0, about=pupil.center).mask(SIZE)] = 120
+    picture[pupil.mask(SIZE)] = 190
+    pictures = [np.clip(picture + rng.normal(0, 3, SIZE), 0, 255).astype(np.uint8) for _ in range(3)]
+    alone, helped = (find_eye(SequenceSource(pictures, fps=10.0), j) for j in (None, SeeingJudge(pupil)))
+    best = alone.eyes[0].best, helped.eyes[0].best
+    assert best[0] is not None and not best[0].candidate.bright
+    assert best[1] is not None and best[1].candidate.bright
+    found = {p.name: p.points[0] for p in helped.prompts}
+    assert pupil.contains(found["pupil"])
+    away = np.hypot(*(found["iris"] - pupil.center)) / 15.0
+    assert 1.2 < away < 1.8  # the middle of the ring
+    told = helped.to_dict()["eyes"][0]["network_map"]
+    assert told["overlap"] > 0.7 and told["iris"] > 0.8
+
+
+def test_a_map_without_an_eye_lowers_the_score() -> None:
+    seen, unseen = (find_eye(clip(eye_truth(10)), SeeingJudge(p)) for p in (eye_truth(10)[5], None))
+    best = seen.eyes[0].best, unseen.eyes[0].best
+    assert best[0] is not None and best[1] is not None
+    assert best[0].score > best[1].score + 0.3
+
+
+def test_only_networks_that_name_parts_have_a_map() -> None:
+    picture = eye_picture(eye_truth(1)[0], SIZE)
+    bare = judge_of(build_sam2_video_predictor("miniature"))
+    nano = judge_of(open_predictor("nano").predictor)
+    assert parts_of_picture(bare, picture) is None and parts_of_picture(DarkJudge(), picture) is None
+    seen = parts_of_picture(nano, picture)
+    assert seen is not None and seen.pupil.shape == SIZE and 0 <= seen.pupil.min() <= seen.pupil.max() <= 1
+
+
+def test_the_click_keeps_away_from_what_the_map_calls_a_reflection() -> None:
+    pupil = Ellipse((60.0, 55.0), (30.0, 30.0), 0.0)
+    picture = eye_picture(pupil, SIZE)
+    place = find_candidates(picture)[0]
+    seen = SeeingJudge(pupil).parts(picture)
+    assert np.hypot(*np.subtract(free_of_specks(picture, place, seen), pupil.center)) < 1.5
+    seen.cr[48:62, 53:67] = 1.0
+    x, y = free_of_specks(picture, place, seen)
+    assert pupil.contains(np.array([x, y])) and seen.cr[round(y), round(x)] < 0.5
 
 
 def test_each_view_gets_its_own_and_an_empty_one_none() -> None:

@@ -9,6 +9,8 @@ from typer.testing import CliRunner
 from ocusam.cli.main import app
 from ocusam.weights import hub as hub_module
 from ocusam.weights.hub import PUBLISHED, HubFile, UnreachableError
+from ocusam.weights.registry import packaged_weights
+from ocusam.workflows.inputs import weights_on_hand as weights_on_hand_module
 from ocusam.workflows.inputs.weights_on_hand import fetch_model, list_models, weights_on_hand
 
 runner = CliRunner()
@@ -62,6 +64,23 @@ def test_commands(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / PUBLISHED[TINY].filename).write_bytes(b"other")
     result = runner.invoke(app, ["models", "verify"])
     assert result.exit_code == 2 and "DAMAGED" in result.output
+
+
+def test_the_packaged_weights_are_verified_too(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    result = runner.invoke(app, ["models", "verify"])
+    assert result.exit_code == 0 and "packaged, verified" in result.output
+    broken = tmp_path / "nano.safetensors"
+    whole = packaged_weights("nano")
+    assert whole is not None
+    content = bytearray(whole.read_bytes())
+    content[-1] ^= 1
+    broken.write_bytes(content)
+    monkeypatch.setattr(weights_on_hand_module, "packaged_weights", {"nano": broken}.get)
+    result = runner.invoke(app, ["models", "verify"])
+    assert result.exit_code == 2 and "packaged, DAMAGED" in result.output
+    assert "install ocusam again" in " ".join(result.stderr.split())
 
 
 def test_offline_and_unknown_names_end_with_code_2(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

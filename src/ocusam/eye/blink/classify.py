@@ -13,7 +13,8 @@ is a *closure* where the lids were seen to close. Onset and offset are where a t
 reached; the *amplitude* is the largest closing as a share of the open value; from 0.8 on a blink is *full*,
 the limit of PERCLOS (Wierwille et al. 1994, DOT HS 808 247; Dinges and Grace 1998, FHWA-MCRT-98-006).
 Velocities are the largest slopes over about 20 ms. Frames of a blink without a pupil, with a sliver of it, or
-with something that does not look like it, keep no shape: no pupil values are invented inside a blink.
+with something that does not look like it, keep no shape: no pupil values are invented inside a blink, nor on
+a closed lid (source "eye").
 
 What it does not know: with the pupil as the only source, a lid that does not reach the pupil, and how far a
 lid went beyond it (`source` in the table says which it was). Thresholds are from the literature or round
@@ -29,7 +30,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from ocusam.eye.blink.openness import FISSURE, PUPIL, BoolArray, FloatArray, Openness, openness
+from ocusam.eye.blink.openness import EYE, FISSURE, PUPIL, BoolArray, FloatArray, Openness, openness
 from ocusam.eye.blink.states import LID_OPENING, EyeStates, others_states, put_states
 from ocusam.eye.long_rows import STATES, LongRows, ObjectRows
 from ocusam.eye.signals import BLINK, LOST, TRACKED
@@ -53,6 +54,7 @@ SLOW_S = 0.025
 FLANK_S, REST_S = 0.1, 0.1
 """How long before and after a blink a pupil is looked for; what a partial blink may always rest."""
 
+_WHOLE = (FISSURE, EYE)  # sources that see all between the lids
 FULL, PARTIAL, CLOSURE = "full", "partial", "closure"
 Regions = Mapping[int, tuple[int, int, int, int]]
 
@@ -216,6 +218,8 @@ def _states(eye: _Eye, rules: BlinkRules) -> tuple[NDArray[np.uint8], list[tuple
             inside[first : last + 1] = True
     # Outside a blink an odd shape is doubtful (`quality.doubtful`), but it is what was measured.
     unseen = ~eye.tracked | (visible < rules.min_visible) | (inside & ~np.isfinite(visible))
+    if eye.lids.source == EYE:  # whatever was tracked on a closed lid, a pupil it was not
+        unseen |= eye.relative < 1.0 - rules.full_amplitude
     tracked, blink, lost = (np.uint8(STATES.index(state)) for state in (TRACKED, BLINK, LOST))
     return np.where(unseen, np.where(inside, blink, lost), tracked), dips
 
@@ -263,7 +267,7 @@ def _is_blink(eye: _Eye, first: int, last: int, rules: BlinkRules) -> bool:
         return False  # not flanked by an open eye
     near = max(3, round(FLANK_S / eye.lids.step_s)) if eye.lids.step_s > 0 else 3
     there = np.isfinite(eye.lids.pupil_visible)
-    if eye.lids.source == FISSURE:  # an open fissure shows an eye too
+    if eye.lids.source in _WHOLE:  # an open fissure shows an eye too
         there |= eye.relative > 1.0 - eye.threshold
     if not (there[max(0, first - near) : first].any() and there[last + 1 : last + 1 + near].any()):
         return False
@@ -289,9 +293,9 @@ def _no_lid(eye: _Eye, first: int, last: int, rules: BlinkRules) -> bool:
     at its floor (an eye that looks behind its lid)."""
     way = eye.relative[max(0, first - 1) : last + 2]
     steps, depth = np.diff(way), _amplitude(eye, first, last)
-    # With all three objects a dip of four frames is more likely a quick lid than three lost masks.
+    # Of the whole fissure a dip of four frames is more likely a quick lid than three lost masks.
     sudden = min(-steps.min(), steps.max()) > rules.jump * depth
-    if eye.lids.step_s < SLOW_S and sudden and (eye.lids.source != FISSURE or last - first >= 4):
+    if eye.lids.step_s < SLOW_S and sudden and (eye.lids.source not in _WHOLE or last - first >= 4):
         return True
     inside = eye.relative[first : last + 1]
     rest = np.count_nonzero(inside < inside.min() + 0.15 * depth)

@@ -2,9 +2,12 @@
 
 Purpose: one number per frame of one eye, from which blinks, their amplitude and PERCLOS follow.
 
-Notable choices. The best source at hand is taken, and its name is told. *fissure*: the areas of sclera,
-iris and pupil together are the opening between the lids, whose width hardly changes, so the area follows the
-height. *iris*: the visible share of the limbus disc (iris and pupil), turned into the height of a lid's
+Notable choices. The best source at hand is taken, and its name is told. *fissure*: the areas of sclera, iris
+and pupil together are the opening between the lids, whose width hardly changes, so the area follows the
+height. *eye*: the same area as the network sees it without a prompt (`eye_area_px` of the pupil's rows);
+coarser, and of each frame alone, but at hand when nothing but the pupil was clicked. A network sees some eye
+on closed lids too: where the eye has shrunk and no pupil is in sight, it counts as closed up to `CLOSED` at
+least. *iris*: the visible share of the limbus disc (iris and pupil), turned into the height of a lid's
 straight edge over a disc. *pupil*: the visible share of the pupil, turned into height the same way; it knows
 nothing of a lid that has not reached the pupil. A source counts when it was tracked on half of the frames
 with a median predicted IoU of at least `MIN_IOU`. Height is told relative to what is usual: first for the
@@ -25,12 +28,22 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from ocusam.eye.long_rows import ObjectRows
+from ocusam.eye.long_rows import BLOCK, ObjectRows
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
 
-FISSURE, IRIS, PUPIL = "fissure", "iris", "pupil"
+FISSURE, EYE, IRIS, PUPIL = "fissure", "eye", "iris", "pupil"
+EYE_AREA = "eye_area_px"
+MIN_KNOWN = 0.98
+"""Share of frames of which the eye's area must be known."""
+MIN_OF_PUPIL = 1.3
+"""An eye smaller than this many times its pupil was not seen as one."""
+NOTHING = 0.02
+"""Share of the usual area of the eye below which nothing of it is in sight."""
+SHRUNK, CLOSED = 0.75, 0.15
+"""Without a pupil in sight: opening by the eye's area below which a lid is what hides it, and the opening
+that this leaves at most (a lid over the whole pupil leaves a third or less)."""
 MIN_IOU = 0.5
 MIN_SHARE = 0.5
 BASE_S = 3.0
@@ -39,7 +52,6 @@ PUPIL_S = 0.8
 MIN_FOR_GAZE = 120
 """Frames below which the place of the pupil is not asked about."""
 RIDGE = 1e-3
-_BLOCK = 1 << 16  # frames at a time: six terms of two hours are large
 MIN_ASPECT = 0.6
 """Minor over major axis below which a pupil is not one seen from aside (53 degrees)."""
 
@@ -52,7 +64,7 @@ class Openness:
         values: (N,) share of the open value, 0..1.2; NaN where nothing of the source is in sight.
         pupil_visible: (N,) visible share of the pupil's usual disc, 0..1; NaN where no pupil, or none of a
             plausible shape, was measured.
-        source: "fissure", "iris" or "pupil".
+        source: "fissure", "eye", "iris" or "pupil".
         step_s: median time between frames, s.
     """
 
@@ -69,18 +81,22 @@ def openness(pupil: ObjectRows, iris: ObjectRows | None = None, sclera: ObjectRo
         pupil, iris, sclera: rows of one view with states as measured (tracked, lost); frames are those of the
             pupil's rows.
     """
-    time = pupil.time_ns.astype(np.float64)
-    step_s = float(np.median(np.diff(time))) / 1e9 if len(time) > 1 else 0.0
+    step_s = pupil.step_ns / 1e9
     window = max(3, round(BASE_S / step_s)) if step_s > 0 else 3
     visible = _pupil_visible(pupil, window, max(3, round(PUPIL_S / step_s)) if step_s > 0 else 3)
     at = _where(pupil, visible)
-    if iris is not None and _reliable(iris := iris.on(pupil.frame_idx)):
-        disc = _disc(_area(pupil), _area(iris), window)
-        if sclera is not None and _reliable(sclera := sclera.on(pupil.frame_idx)):
-            return Openness(_relative(_or_nan(disc + _area(sclera)), at, window), visible, FISSURE, step_s)
-        share = np.clip(_or_nan(disc) / _limbus(iris, window), 0.0, 1.0)
-        return Openness(_relative(chord_height(share), at, window), visible, IRIS, step_s)
-    return Openness(_relative(chord_height(visible), at, window), visible, PUPIL, step_s)
+    iris, sclera = (_usable(part, pupil.frame_idx) for part in (iris, sclera))
+    if (iris is None or sclera is None) and (eye := _eye_area(pupil)) is not None:
+        values = _relative(eye, at, window)
+        hidden = ~np.isfinite(visible) & (values < SHRUNK)
+        return Openness(np.where(hidden, np.minimum(values, CLOSED), values), visible, EYE, step_s)
+    if iris is None:
+        return Openness(_relative(chord_height(visible), at, window), visible, PUPIL, step_s)
+    disc = _disc(_area(pupil), _area(iris), window)
+    if sclera is not None:
+        return Openness(_relative(_or_nan(disc + _area(sclera)), at, window), visible, FISSURE, step_s)
+    share = np.clip(_or_nan(disc) / _limbus(iris, window), 0.0, 1.0)
+    return Openness(_relative(chord_height(share), at, window), visible, IRIS, step_s)
 
 
 def chord_height(share: FloatArray) -> FloatArray:
@@ -91,6 +107,25 @@ def chord_height(share: FloatArray) -> FloatArray:
     a = np.arccos(1.0 - 2.0 * height)
     table = (a - np.sin(a) * np.cos(a)) / math.pi
     return np.where(np.isfinite(share), np.interp(share, table, height), np.nan)
+
+
+def _eye_area(pupil: ObjectRows) -> FloatArray | None:
+    """(N,) area of the open eye, NaN where nothing of it is in sight; None where the network did not say, or
+    did not see an eye around the pupil."""
+    if EYE_AREA not in pupil.names:
+        return None
+    area = pupil.read(EYE_AREA)
+    known = np.isfinite(area)
+    if not known.any() or np.count_nonzero(known) < MIN_KNOWN * len(area):
+        return None
+    if not known.all():
+        index = np.arange(len(area))
+        area = np.interp(index, index[known], area[known])
+    beside = area / pupil.numbers("area_px")
+    beside = beside[np.isfinite(beside)]
+    if not len(beside) or np.median(beside) < MIN_OF_PUPIL:
+        return None
+    return np.where(area > NOTHING * np.percentile(area, 75), area, np.nan)
 
 
 def _disc(pupil: FloatArray, iris: FloatArray, window: int) -> FloatArray:
@@ -162,7 +197,7 @@ def _usual_at(height: FloatArray, at: FloatArray) -> FloatArray:
     good = np.isfinite(height)
     if np.count_nonzero(good) < MIN_FOR_GAZE:
         return np.full(len(height), max(float(np.nanmedian(height)), 1e-6) if good.any() else 1.0)
-    blocks = [slice(first, first + _BLOCK) for first in range(0, len(height), _BLOCK)]
+    blocks = [slice(first, first + BLOCK) for first in range(0, len(height), BLOCK)]
     used, fitted = good, np.full(len(height), float(np.nanmedian(height)))
     for _ in range(6):
         center = float(np.median(height[used]))
@@ -189,11 +224,15 @@ def _terms(at: FloatArray) -> FloatArray:
     return np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=-1)
 
 
-def _reliable(part: ObjectRows) -> bool:
+def _usable(part: ObjectRows | None, frames: NDArray[np.int64]) -> ObjectRows | None:
+    """An object's rows on the pupil's frames; None where it was not tracked well enough."""
+    if part is None:
+        return None
+    part = part.on(frames)
     iou = part.numbers("predicted_iou")
     known = iou[np.isfinite(iou)]
     often = np.count_nonzero(part.tracked) >= MIN_SHARE * len(part)
-    return bool(often and len(known) and np.median(known) >= MIN_IOU)
+    return part if often and len(known) and np.median(known) >= MIN_IOU else None
 
 
 def _area(part: ObjectRows) -> FloatArray:
@@ -210,9 +249,24 @@ def _or_nan(values: FloatArray) -> FloatArray:
 
 def _rolling(values: FloatArray, window: int, quantile: float) -> FloatArray:
     """Centred rolling quantile over the values there are; gaps longer than the window take the nearest."""
-    series = pl.Series(values).fill_nan(None)
-    out = series.rolling_quantile(
-        quantile, interpolation="linear", window_size=window, min_samples=1, center=True
-    )
-    filled = out.fill_null(strategy="forward").fill_null(strategy="backward")
-    return filled.cast(pl.Float64).fill_null(float("nan")).to_numpy().astype(np.float64)
+    out = np.empty(len(values))
+    for first in range(0, len(values), BLOCK):  # columns of hours are large, and copies of them too
+        start = max(0, first - window)
+        series = pl.Series(values[start : first + BLOCK + window]).fill_nan(None)
+        found = series.rolling_quantile(
+            quantile, interpolation="linear", window_size=window, min_samples=1, center=True
+        )
+        whole = found.cast(pl.Float64).fill_null(float("nan")).to_numpy()
+        out[first : first + BLOCK] = whole[first - start : first - start + BLOCK]
+    return _nearest(out)
+
+
+def _nearest(values: FloatArray) -> FloatArray:
+    """Values that are missing take the last one before them, at the beginning the first one there is."""
+    missing = np.isnan(values)
+    if not missing.any() or missing.all():
+        return values
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], missing, [False]]).astype(np.int8)))
+    for first, end in zip(edges[::2], edges[1::2], strict=True):
+        values[first:end] = values[first - 1] if first > 0 else values[end]
+    return values

@@ -15,6 +15,7 @@ What it does not know: other frames, and what a network would say of it (`workfl
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -70,13 +71,17 @@ def as_grey(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
 
 
-def find_candidates(picture: NDArray[np.uint8], limit: int = 8, *, bright: bool = True) -> list[Candidate]:
+def find_candidates(
+    picture: NDArray[np.uint8], limit: int = 8, *, bright: bool = True, also: Sequence[Ellipse] = ()
+) -> list[Candidate]:
     """Pupils that a picture may show, likeliest first.
 
     Args:
         picture: uint8 (h, w) grey or (h, w, 3) RGB of one view.
         limit: at most so many.
         bright: look for bright pupils too.
+        also: rough outlines (px of the picture) that somebody else proposes; the rim near each is fitted too,
+            dark or bright, and the outline itself stays in the race.
 
     Raises:
         InputError: not a picture.
@@ -88,11 +93,14 @@ def find_candidates(picture: NDArray[np.uint8], limit: int = 8, *, bright: bool 
     if min(small.shape) < 24:
         return []
     found: list[Candidate] = []
-    for negative in (False, True) if bright else (False,):
-        view = prepare(small, negative=negative)
-        if view is not None:
-            found += _of_view(view)
     fx, fy = grey.shape[1] / size[0], grey.shape[0] / size[1]
+    outlines = [e.stretched(1 / fx, 1 / fy) for e in also] if factor < 1.0 else also
+    rough = np.array([[*e.center, e.major, e.minor, math.radians(e.angle)] for e in outlines]).reshape(-1, 5)
+    for negative in (False, True):
+        searched = bright or not negative
+        view = prepare(small, negative=negative) if searched or also else None
+        if view is not None:
+            found += _of_view(view, rough, searched=searched)
     distinct = _distinct(found)[:limit]
     return [_enlarged(c, fx, fy) for c in distinct] if factor < 1.0 else distinct
 
@@ -113,8 +121,8 @@ def prepare(grey: NDArray[np.uint8], *, negative: bool) -> View | None:
     return View(smooth, np.asarray(soft - smooth, dtype=np.float32), float(high - low), levels, negative)
 
 
-def _of_view(view: View) -> list[Candidate]:
-    ellipses = ellipses_of(view)
+def _of_view(view: View, rough_k5: FloatArray, *, searched: bool) -> list[Candidate]:
+    ellipses = ellipses_of(view, rough_k5, searched=searched)
     if not len(ellipses):
         return []
     described = describe(view, ellipses)
@@ -124,16 +132,25 @@ def _of_view(view: View) -> list[Candidate]:
     ]
 
 
-def ellipses_of(view: View) -> FloatArray:
-    """Fitted rims near all proposals that a pupil could have. -> (K, 5) rows as in `rims.rays`."""
-    seeds = propose(view.smooth)
+def ellipses_of(view: View, rough_k5: FloatArray | None = None, *, searched: bool = True) -> FloatArray:
+    """Fitted rims near all proposals that a pupil could have. -> (K, 5) rows as in `rims.rays`.
+
+    Args:
+        view: the prepared picture.
+        rough_k5: proposals of somebody else, rows of the same kind.
+        searched: False: only those.
+    """
+    seeds = propose(view.smooth) if searched else []
     circles = np.array([(s.x, s.y, s.radius) for s in seeds], dtype=np.float64).reshape(-1, 3)
-    rows = fit_rims(view.smooth, circles)
-    # A refit can wander off to another rim; the circle itself stays in the race.
     plain = np.stack(
         [circles[:, 0], circles[:, 1], 2 * circles[:, 2], 2 * circles[:, 2], 0 * circles[:, 0]], axis=1
     )
-    rows = np.concatenate([rows, plain]) if len(circles) else rows
+    if rough_k5 is not None and len(rough_k5):
+        radius = np.sqrt(rough_k5[:, 2] * rough_k5[:, 3]) / 2.0
+        circles = np.concatenate([circles, np.column_stack([rough_k5[:, :2], radius])])
+        plain = np.concatenate([plain, rough_k5])
+    # A refit can wander off to another rim; the proposal itself stays in the race.
+    rows = np.concatenate([fit_rims(view.smooth, circles), plain])
     height, width = view.smooth.shape
     short = min(height, width)
     with np.errstate(invalid="ignore"):

@@ -41,10 +41,17 @@ def smoothed_velocities(xy: FloatArray, hz: float) -> FloatArray:
 
 def scatter(velocity: FloatArray) -> FloatArray:
     """(2,) median-based standard deviation of either direction."""
-    return np.array([np.sqrt(np.nanmedian((v - np.nanmedian(v)) ** 2)) for v in velocity.T])
+    return np.array([np.sqrt(_median(np.square(v - _median(v.copy())))) for v in velocity.T])
 
 
 def outside_ellipse(velocity: FloatArray, radius: FloatArray) -> NDArray[np.bool_]:
     """(N,) samples whose velocity lies outside the ellipse with these half axes (2,)."""
     x, y = velocity.T
-    return np.asarray((x / radius[0]) ** 2 + (y / radius[1]) ** 2 > 1)
+    outside = np.square(x / radius[0])
+    outside += np.square(y / radius[1])
+    return np.asarray(outside > 1)
+
+
+def _median(values: FloatArray) -> FloatArray:
+    """Of the numbers among the values, whose order is lost."""
+    return np.asarray(np.nanmedian(values, overwrite_input=True))

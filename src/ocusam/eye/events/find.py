@@ -159,7 +159,8 @@ def _found(
     if grid is None or np.count_nonzero(np.isfinite(grid.xy[:, 0])) < 5:
         return
     velocity = velocities(grid)
-    labelled, speed = _labelled(grid, velocity, rules, unit), np.hypot(velocity[:, 0], velocity[:, 1])
+    labelled = _labelled(grid, velocity, rules, unit)
+    speed = np.hypot(velocity[:, 0], velocity[:, 1])
     del velocity
     frames, seen = samples["frame_idx"].to_numpy(), _seen(grid.xy)
     for start in range(0, len(labelled), _AT_ONCE):

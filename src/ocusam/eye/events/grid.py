@@ -36,16 +36,19 @@ class Grid:
 
 def regular(samples: pl.DataFrame, blinks: pl.DataFrame | None = None, pad_ms: float = 0.0) -> Grid | None:
     """Samples on a grid of their median time step; None with fewer than two."""
-    time = samples["timestamp_ns"].to_numpy().astype(np.int64)
-    if len(time) < 2 or (step := int(np.median(np.diff(time)))) <= 0:
+    time = samples["timestamp_ns"].to_numpy().astype(np.int64, copy=False)
+    if len(time) < 2 or (step := int(np.median(np.diff(time), overwrite_input=True))) <= 0:
         return None
-    columns = (samples[c].cast(pl.Float64).fill_null(float("nan")).to_numpy() for c in ("x", "y"))
-    xy = np.stack(list(columns), axis=-1)
+    xy = np.empty((len(time), 2))  # and no copies: columns of hours are large
+    for k, name in enumerate(("x", "y")):
+        xy[:, k] = samples[name].cast(pl.Float64).fill_null(float("nan")).to_numpy()
     for row in (blinks if blinks is not None else pl.DataFrame()).iter_rows(named=True):
         pad = int(pad_ms * 1e6)
         ends = (row["onset_ns"] - pad, row["offset_ns"] + pad)
         xy[np.searchsorted(time, ends[0]) : np.searchsorted(time, ends[1], side="right")] = np.nan
-    place = np.round((time - time[0]) / step).astype(np.int64)
+    steps = (time - time[0]) / step
+    place = np.round(steps, out=steps).astype(np.int64)
+    del steps
     if (np.diff(place) == 1).all():  # nothing is missing, nothing moves
         return Grid(time, xy, place, 1e9 / step)
     sample = np.full(int(place[-1]) + 1, -1, dtype=np.int64)

@@ -19,10 +19,14 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
+import cv2
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from ocusam.core.prompts import ObjectPrompt
 from ocusam.eye.meant import Answer, Meant, Sight, meant_iris, meant_pupil
+from ocusam.model.eye_parts import PARTS
 from ocusam.model.sam2 import SAM2
 from ocusam.model.values import PointPrompt
 from ocusam.tracking.prompt_checks import make_points
@@ -36,6 +40,7 @@ pictures (benchmarks/fit_meant.py), where from there on next to none is worse th
 would give, and after looking at what tracked frames of the first clips of benchmarks/rendered_test_set.py
 gained and lost."""
 _LEAST_PX = 12  # of a mask that is entered
+_NEAR_CELLS = 2.0  # of the map of parts, from a click to the region it means
 
 
 class ClearClicks:
@@ -108,14 +113,51 @@ def mean(network: SAM2, state: VideoSession, frame: int, clicks: dict[str, Objec
 
 @torch.inference_mode()
 def answers(network: SAM2, state: VideoSession, prompt: ObjectPrompt) -> list[Answer]:
-    """All masks that the network gives for a prompt on a frame, without memory."""
+    """All masks that the network gives for a prompt on a frame, without memory; where it names the parts of
+    the eye by itself, also what it calls the prompt's object around the click."""
     points = make_points(prompt.points, prompt.labels, None, state.size, network.config.image_size)
     points = PointPrompt(points.coords_bn2.to(network.device), points.labels_bn.to(network.device))
-    candidates = network.track_step(state.features(prompt.frame_idx), points=points).candidates
+    features = state.features(prompt.frame_idx)
+    candidates = network.track_step(features, points=points).candidates
     if candidates is None:
         return []
     logits = candidates.logits_bmhw[0].float().cpu().numpy()
-    return [Answer(one, float(iou)) for one, iou in zip(logits, candidates.iou_bm[0].tolist(), strict=True)]
+    out = [Answer(one, float(iou)) for one, iou in zip(logits, candidates.iou_bm[0].tolist(), strict=True)]
+    if network.config.names_parts and prompt.name in PARTS:
+        named = network.name_parts(features)[0, PARTS.index(prompt.name)].float().cpu().numpy()
+        height, width = state.size
+        x, y = _at(prompt)
+        own = part_at(named, ((x + 0.5) / width, (y + 0.5) / height))
+        out += [own] if own is not None else []
+    return out
+
+
+def part_at(logits_hw: NDArray[np.float32], at: tuple[float, float]) -> Answer | None:
+    """The region of a part of the eye that lies at a place, with the IoU to be expected of it.
+
+    Args:
+        logits_hw: of that part over the whole picture.
+        at: (x, y) as shares of the picture's sides.
+
+    Returns:
+        None where the part is nowhere within two cells of the place.
+    """
+    height, width = logits_hw.shape
+    count, regions = cv2.connectedComponents((logits_hw > 0).astype(np.uint8), connectivity=8)
+    if count < 2:
+        return None
+    rows, columns = np.nonzero(regions)
+    away = np.hypot(columns + 0.5 - at[0] * width, rows + 0.5 - at[1] * height)
+    nearest = int(away.argmin())
+    if away[nearest] > _NEAR_CELLS:
+        return None
+    own = regions == regions[rows[nearest], columns[nearest]]
+    probability = 1.0 / (1.0 + np.exp(-logits_hw.astype(np.float64)))
+    around = cv2.dilate(own.astype(np.uint8), np.ones((3, 3), np.uint8), iterations=3) > 0
+    expected = probability[own].sum() / (own.sum() + probability[around & ~own].sum())
+    # Other regions of the same part are not meant.
+    alone = np.where(around, logits_hw, np.minimum(logits_hw, -1.0)).astype(np.float32)
+    return Answer(alone, float(expected))
 
 
 def _at(prompt: ObjectPrompt) -> tuple[float, float]:

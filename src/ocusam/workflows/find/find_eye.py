@@ -22,7 +22,8 @@ from ocusam.core.errors import InputError, PromptError
 from ocusam.core.prompts import ObjectPrompt
 from ocusam.video.source import EndOfVideo, IterableSource, VideoSource
 from ocusam.workflows.find.judge import Judge
-from ocusam.workflows.find.search import CONVINCING, FoundEye, Place, Search
+from ocusam.workflows.find.search import FoundEye, Place, Search
+from ocusam.workflows.find.weighing import CONVINCING
 from ocusam.workflows.inputs.views import plan_views
 
 # Spans of time that are looked at in turn, seconds from the start, and frames in each.

@@ -2,6 +2,8 @@
 
 Purpose: what `find_eye` needs of a network, in one small class; and what stands in for it in tests.
 
+A network that names the parts of the eye is asked for its map as well (`part_map`).
+
 Notable choices: pictures come at a few hundred px already, so that masks are compared at that size. Of the
 three masks of a click the one counts that the network itself rates best, since that is the one tracking would
 start from.
@@ -12,13 +14,16 @@ What it does not know: eyes.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from ocusam.model.sam2 import SAM2
-from ocusam.tracking.image_predictor import SAM2ImagePredictor
+from ocusam.tracking.image_predictor import SAM2ImagePredictor, picture_to_still_input
+from ocusam.video.source import as_rgb
+from ocusam.workflows.find.part_map import PartMap, part_map
 
 BoolArray = NDArray[np.bool_]
 
@@ -31,6 +36,14 @@ class Judge(Protocol):
 
     def answer(self, points: Sequence[tuple[float, float]]) -> BoolArray:
         """Masks (N, h, w), one for each point (x, y) px on that picture, each by itself."""
+
+
+@runtime_checkable
+class SeesParts(Protocol):
+    """Knows the parts of an eye before any click."""
+
+    def parts(self, picture: NDArray[np.uint8]) -> PartMap | None:
+        """The map of a picture (h, w) or (h, w, 3); None: this network has none."""
 
 
 class NetworkJudge:
@@ -51,6 +64,22 @@ class NetworkJudge:
             masks, ious = masks[None], ious[None]
         best = ious.argmax(axis=1)
         return np.asarray(masks[np.arange(len(best)), best] > 0, dtype=np.bool_)
+
+    @torch.inference_mode()
+    def parts(self, picture: NDArray[np.uint8]) -> PartMap | None:
+        """Where the network sees the parts of an eye; None (and no work) if it names none."""
+        network = self._predictor.model
+        if not network.config.names_parts:
+            return None
+        still = picture_to_still_input(as_rgb(picture, "The picture"), network.config.image_size)
+        logits = network.name_parts(network.encode_image(still.to(network.device)))
+        seen = torch.sigmoid(logits)[0].cpu().numpy()
+        return part_map(np.asarray(seen, dtype=np.float32), (picture.shape[0], picture.shape[1]))
+
+
+def parts_of_picture(judge: Judge | None, picture: NDArray[np.uint8]) -> PartMap | None:
+    """The map of a picture, where there is a judge that has one."""
+    return judge.parts(picture) if isinstance(judge, SeesParts) else None
 
 
 def judge_of(predictor: Any) -> Judge | None:

@@ -30,7 +30,8 @@ from numpy.typing import NDArray
 from ocusam.core.geometry import Ellipse
 from ocusam.eye.candidates import Candidate, as_grey, find_candidates
 from ocusam.workflows.find.judge import Judge, overlap
-from ocusam.workflows.find.search import CONVINCING, free_of_specks, weigh
+from ocusam.workflows.find.search import free_of_specks
+from ocusam.workflows.find.weighing import CONVINCING, weigh
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class RecoveryRules:
         lost_s, lost_frames: both must have passed without a pupil before the first look.
         first_wait_s, longest_wait_s: time from a look without success to the next one, doubling.
         confirm_s: time from a look that convinces to the one that must confirm it.
-        convincing: score (`search.weigh`) from which a pupil convinces.
+        convincing: score (`weighing.weigh`) from which a pupil convinces.
         agreement: least overlap of the network's mask with its rim, where there is a network to ask.
         margin: how much likelier than any other place it must be.
         area_factor: by how much its area may differ from the last tracked one's, either way.

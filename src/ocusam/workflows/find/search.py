@@ -3,10 +3,11 @@
 Purpose: `Search` collects what `eye.candidates` sees on some frames of a view, weighs the frames together,
 asks a network about the best places, and decides.
 
-Notable choices: two things make a place's score: how much it looks like a pupil on its own picture, and how
-well the network's mask of a click on it matches its rim (*agreement*), by weights fitted on rendered eyes.
-How likely the likeliest similar place is on the other frames (its *company*) is told beside them. The click
-avoids reflections: a network that is pointed at one may outline it.
+Notable choices: three things make a place's score (`weighing`): how much it looks like a pupil on its own
+picture, how well the network's map of the parts of the eye agrees with it (`part_map`; `nano` has one, which
+proposes places as well), and how well its mask of a click matches the rim (*agreement*). How likely the
+likeliest similar place is on the other frames (its *company*) is told beside them. The click avoids
+reflections: a network that is pointed at one may outline it.
 
 What it does not know: which frames to look at, and other views (`find_eye`).
 """
@@ -15,7 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import cv2
@@ -26,11 +27,12 @@ from ocusam.core.masklet import View
 from ocusam.core.prompts import ObjectPrompt
 from ocusam.eye.candidates import WORK_SIDE, Candidate, as_grey, find_candidates
 from ocusam.workflows.find.find_parts import parts_of
-from ocusam.workflows.find.judge import Judge, overlap
+from ocusam.workflows.find.judge import Judge, overlap, parts_of_picture
+from ocusam.workflows.find.part_map import NAMES, PartMap
+from ocusam.workflows.find.weighing import CONVINCING, weigh
 
-# Of 22 rendered clips this kept 10 of 14 right choices and 1 of 8 wrong ones; a wrong one costs more.
-CONVINCING = 0.6
 _PER_FRAME = 5  # places kept of a frame
+_RANKED = 12  # of so many that look likeliest by the picture
 _JUDGED_FRAMES = 4  # frames a round that the network sees
 _JUDGED_PLACES = 3  # places on each
 
@@ -45,6 +47,7 @@ class Place:
         click: a point on it free of reflections, px as well.
         company: how much other frames have one like it, 0..1.
         agreement: overlap of the network's mask with it; None where the network was not asked.
+        seen: how the network's map of the eye agrees with it (`part_map.NAMES`); None: it has none.
         score: how likely it is the pupil, 0..1.
     """
 
@@ -53,11 +56,12 @@ class Place:
     click: tuple[float, float]
     company: float = 0.0
     agreement: float | None = None
+    seen: tuple[float, ...] | None = None
 
     @property
     def score(self) -> float:
         """The weighed sum as a probability."""
-        return weigh(self.candidate.probability, self.agreement)
+        return weigh(self.candidate.probability, self.agreement, self.seen)
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +91,7 @@ class FoundEye:
         """Plain values for `run.json`."""
         out: dict[str, Any] = {"view": self.view.index, "found": bool(self.prompts), "frames": self.frames}
         if self.best is not None:
-            agreement = self.best.agreement
+            agreement, seen = self.best.agreement, self.best.seen
             out |= {
                 "frame_idx": self.best.frame_idx,
                 "click": [round(v, 1) for v in self.click or ()],
@@ -95,32 +99,21 @@ class FoundEye:
                 "picture_probability": round(self.best.candidate.probability, 3),
                 "other_frames": round(self.best.company, 3),
                 "network_agreement": None if agreement is None else round(agreement, 3),
+                "network_map": None
+                if seen is None
+                else dict(zip(NAMES, (round(v, 3) for v in seen), strict=True)),
                 "bright_pupil": self.best.candidate.bright,
             }
         return out
 
 
-# Made by `benchmarks/fit_candidates.py --judge 22`: weights of the log odds by the picture alone and of the
-# network's agreement, and the constant; the second row is for places that it was not asked about. The company
-# of other frames, as a third term, got a negative weight there (-0.48), so it is told but not weighed.
-_WITH_NETWORK = (1.2, 1.17, -1.5)
-_WITHOUT = (1.32, 0.0, -0.94)
-
-
-def weigh(probability: float, agreement: float | None) -> float:
-    """The score of a place from what the picture and the network say, each 0..1; None: it was not asked."""
-    p = min(max(probability, 1e-4), 1.0 - 1e-4)
-    picture, network, constant = _WITHOUT if agreement is None else _WITH_NETWORK
-    value = picture * math.log(p / (1.0 - p)) + network * (agreement or 0.0) + constant
-    return 1.0 / (1.0 + math.exp(-value))
-
-
 @dataclass
 class Seen:
-    """One frame as it was searched: the picture at working size and its places."""
+    """One frame as it was searched: the picture at working size, the network's map of it, its places."""
 
     frame_idx: int
     picture: NDArray[np.uint8]
+    parts: PartMap | None
     places: list[Place]
 
 
@@ -143,18 +136,31 @@ class Search:
         if self.factor < 1.0:
             size = (max(1, round(grey.shape[1] * self.factor)), max(1, round(grey.shape[0] * self.factor)))
             grey = np.asarray(cv2.resize(grey, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
-        found = find_candidates(grey, _PER_FRAME, bright=False)
-        if not found or found[0].probability < 0.5:
-            # Nothing dark convinces: only then is a bright pupil worth its time and its risk.
-            both = [*found, *(c for c in find_candidates(grey, _PER_FRAME) if c.bright)]
-            found = sorted(both, key=lambda c: -c.probability)[:_PER_FRAME]
-        places = [Place(frame_idx, c, free_of_specks(grey, c)) for c in found]
-        self.seen.append(Seen(frame_idx, grey, places))
+        parts = parts_of_picture(self.judge, grey)
+        self.seen.append(Seen(frame_idx, grey, parts, self._places(frame_idx, grey, parts)))
+
+    def _places(self, frame_idx: int, grey: NDArray[np.uint8], parts: PartMap | None) -> list[Place]:
+        """The likeliest places of a frame, before the network is asked about any."""
+        if parts is None:
+            found = find_candidates(grey, _PER_FRAME, bright=False)
+            if not found or found[0].probability < 0.5:
+                # Nothing dark convinces: only then is a bright pupil worth its time and its risk.
+                both = [*found, *(c for c in find_candidates(grey, _PER_FRAME) if c.bright)]
+                found = sorted(both, key=lambda c: -c.probability)[:_PER_FRAME]
+            return [Place(frame_idx, c, free_of_specks(grey, c)) for c in found]
+        # What the map proposes is looked at as a dark and as a bright pupil, so nothing else is in negative.
+        found = find_candidates(grey, _RANKED, bright=False, also=parts.places())
+        figures = parts.figures([c.ellipse for c in found]).tolist()
+        order = sorted(range(len(found)), key=lambda k: -weigh(found[k].probability, None, figures[k]))
+        return [
+            Place(frame_idx, found[k], free_of_specks(grey, found[k], parts), seen=tuple(figures[k]))
+            for k in order[:_PER_FRAME]
+        ]
 
     def close_round(self) -> None:
         """Compare the frames and ask the network about the best places of the best of them."""
         for seen in self.seen:
-            seen.places = [Place(p.frame_idx, p.candidate, p.click, self._company(p)) for p in seen.places]
+            seen.places = [replace(p, company=self._company(p)) for p in seen.places]
         best = sorted(self.seen, key=lambda s: -max((p.score for p in s.places), default=0.0))
         done = {p.frame_idx for p in self.judged}
         for seen in [s for s in best if s.places and s.frame_idx not in done][:_JUDGED_FRAMES]:
@@ -186,11 +192,11 @@ class Search:
             return places
         self.judge.look(seen.picture)
         masks = self.judge.answer([p.click for p in places])
+        size = (seen.picture.shape[0], seen.picture.shape[1])
         return [
-            Place(p.frame_idx, p.candidate, p.click, p.company,
-                  overlap(mask, p.candidate.ellipse.mask(seen.picture.shape[:2])))
+            replace(p, agreement=overlap(mask, p.candidate.ellipse.mask(size)))
             for p, mask in zip(places, masks, strict=True)
-        ]  # fmt: skip
+        ]
 
     @property
     def best(self) -> Place | None:
@@ -207,11 +213,12 @@ class Search:
         best, frames = self.best, [s.frame_idx for s in self.seen]
         if best is None or not self.convinced:
             return FoundEye(self.view, best, [], self.factor, frames)
-        picture = next(s.picture for s in self.seen if s.frame_idx == best.frame_idx)
-        points = [("pupil", best.click), *parts_of(picture, best.candidate, self.judge, self.objects)]
+        at = next(s for s in self.seen if s.frame_idx == best.frame_idx)
+        others = parts_of(at.picture, best.candidate, self.judge, self.objects, at.parts)
+        points = [("pupil", best.click), *others]
         prompts = [
-            ObjectPrompt(name, best.frame_idx, np.array([_whole(at, self.view, self.factor)]), np.array([1]))
-            for name, at in points
+            ObjectPrompt(name, best.frame_idx, np.array([_whole(xy, self.view, self.factor)]), np.array([1]))
+            for name, xy in points
         ]
         return FoundEye(self.view, best, prompts, self.factor, frames)
 
@@ -225,8 +232,11 @@ def _whole(point: tuple[float, float], view: View, factor: float) -> tuple[float
     )
 
 
-def free_of_specks(picture: NDArray[np.uint8], candidate: Candidate) -> tuple[float, float]:
-    """A point near the candidate's centre that does not lie on a reflection, px to the pixel."""
+def free_of_specks(
+    picture: NDArray[np.uint8], candidate: Candidate, parts: PartMap | None = None
+) -> tuple[float, float]:
+    """A point near the candidate's centre that does not lie on a reflection, px to the pixel; with a map also
+    none that the network takes for something else than the pupil."""
     e = candidate.ellipse
     height, width = picture.shape[:2]
     ys, xs = np.mgrid[0:height, 0:width]
@@ -240,5 +250,7 @@ def free_of_specks(picture: NDArray[np.uint8], candidate: Candidate) -> tuple[fl
     spread = float(np.median(np.abs(values - usual))) + 2.0
     distance = np.hypot(xs[inside] - e.center[0], ys[inside] - e.center[1]) / e.minor
     excess = np.clip(sign * (values - usual) / (4.0 * spread), 0.0, None)
+    if parts is not None:
+        excess = excess + parts.cr[inside] + (1.0 - parts.pupil[inside])
     best = int(np.argmin(distance + excess))
     return float(xs[inside][best]), float(ys[inside][best])

@@ -12,7 +12,13 @@ from pathlib import Path
 from ocusam.model.config import PRESETS, get_config
 from ocusam.weights.hub import PUBLISHED, Hub, local_weights, published
 from ocusam.weights.hub import fetch as fetch_published
-from ocusam.weights.registry import PACKAGED, packaged_weights, require_packaged_weights
+from ocusam.weights.registry import (
+    PACKAGED,
+    PACKAGED_SHA256,
+    packaged_weights,
+    require_packaged_weights,
+    sha256,
+)
 
 
 @dataclass(frozen=True)
@@ -56,7 +62,11 @@ def list_models(*, verify: bool = False, hub: Hub | None = None) -> list[ModelOn
         packaged, local = packaged_weights(name), local_weights(name, hub)
         where = "packaged" if packaged is not None else "fetched" if local is not None else ""
         path = packaged if packaged is not None else local.path if local is not None else None
-        verified = local.verify() if verify and packaged is None and local is not None else None
+        verified = None
+        if verify and packaged is not None:
+            verified = sha256(packaged) == PACKAGED_SHA256[name]
+        elif verify and local is not None:
+            verified = local.verify()
         rows.append(ModelOnHand(name, get_config(name).image_size, where, path, verified))
     return rows
 

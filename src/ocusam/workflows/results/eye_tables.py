@@ -22,11 +22,12 @@ from ocusam.eye.reflection import with_pupil_cr_vectors
 from ocusam.eye.signals import COLUMNS
 from ocusam.report.html import ReportTables
 from ocusam.workflows.inputs.zoom import Region
-from ocusam.workflows.results.free_memory import give_back
+from ocusam.workflows.results.free_memory import give_back, lean
 from ocusam.workflows.results.zoom_border import with_border_doubts
 from ocusam.workflows.session.recovered import with_recovered, with_recovered_doubts
 
 
+@lean()
 def make_tables(
     rows: pl.DataFrame | LongRows | None,
     views: Sequence[View] = (),

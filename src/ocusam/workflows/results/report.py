@@ -28,7 +28,7 @@ from ocusam.report.overlay import Picture, draw
 from ocusam.video.reader import open_video
 from ocusam.video.source import VideoSource
 from ocusam.workflows.results.eye_tables import named, read_tables, rules_of
-from ocusam.workflows.results.free_memory import give_back
+from ocusam.workflows.results.free_memory import give_back, lean
 from ocusam.workflows.results.gaze_tables import read_gaze
 from ocusam.workflows.results.overlay_video import drawn_objects
 from ocusam.workflows.results.zoom_border import zoom_of_record
@@ -47,6 +47,7 @@ LONGEST = 480
 """Longest side of a stored picture, px."""
 
 
+@lean()
 def write_report(
     path: Path,
     tables: ReportTables,

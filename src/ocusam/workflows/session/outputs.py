@@ -17,6 +17,8 @@ def objects_of(out: Any, view: View) -> list[ObjectFrame]:
     # Mostly a mask follows from its logits; a stand-in may have its own.
     masks = np.asarray(out.masks, dtype=np.bool_) if getattr(out, "non_overlap", True) else None
     ious, scores = as_array(out.predicted_iou).reshape(-1), as_array(out.object_score).reshape(-1)
+    height, width = view.size
+    eye_area_px = float(getattr(out, "eye_share", float("nan"))) * height * width
     picture = getattr(out, "image", None)  # decoded for the network already; a stand-in may have none
     return [
         ObjectFrame(
@@ -29,6 +31,7 @@ def objects_of(out: Any, view: View) -> list[ObjectFrame]:
             float(ious[i]),
             float(scores[i]),
             picture,
+            eye_area_px,
         )
         for i, name in enumerate(out.obj_ids)
     ]

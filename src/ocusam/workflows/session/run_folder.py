@@ -52,7 +52,7 @@ RUN_FILES = (
     "masks.png",
 )
 _HASHED_BYTES = 1 << 20
-_ROWS_AT_ONCE = 50_000
+_ROWS_AT_ONCE = 4096  # texts of more are larger than all else that a long recording takes at its end
 
 
 class RunFolder:

@@ -21,6 +21,7 @@ import polars as pl
 from ocusam.core.errors import InputError, OutputError
 from ocusam.core.masklet import ObjectFrame
 from ocusam.eye.long_rows import LongRows, Reader
+from ocusam.eye.signals import COLUMNS
 from ocusam.tracking.snapshot import TrackMemory
 from ocusam.workflows.session.atomic import write_bytes
 from ocusam.workflows.session.masklets import KEY, SCHEMA, Masklets, mask_rows, parquet
@@ -110,7 +111,7 @@ class SessionFiles:
         try:
             self._older = (
                 pl.read_parquet(masks).filter(counts) if masks.exists() else None,
-                pl.read_parquet(rows).filter(counts) if rows.exists() else None,
+                on_disk(rows)(None).filter(counts) if rows.exists() else None,
             )
         except (OSError, pl.exceptions.PolarsError) as error:
             raise InputError(f"The session in {self.folder} is damaged ({error}).") from None
@@ -289,8 +290,20 @@ def _in_memory(rows: pl.DataFrame) -> Reader:
 
 
 def on_disk(path: Path) -> Reader:
-    """What reads the rows of a chunk's file."""
-    return lambda names: pl.read_parquet(path, columns=names, parallel="none")  # small files
+    """What reads the rows of a chunk's file; measurements that an older version did not make are empty."""
+
+    def read(names: list[str] | None) -> pl.DataFrame:
+        try:
+            table = pl.read_parquet(path, columns=names, parallel="none")  # small files
+        except pl.exceptions.ColumnNotFoundError:
+            return read(None).select(names)
+        absent = [c for c in COLUMNS if c not in table.columns] if names is None else []
+        if not absent:
+            return table
+        added = table.with_columns(pl.lit(None, dtype=COLUMNS[c]).alias(c) for c in absent)
+        return added.select(*COLUMNS, pl.exclude(*COLUMNS))
+
+    return read
 
 
 def _overlap(a: Chunk, b: Chunk) -> bool:

@@ -1,14 +1,13 @@
-"""A second task for the image encoder while it learns: name every pixel's part of the eye.
+"""What an image encoder sees without being asked: every pixel's part of the eye.
 
-A linear layer on the three feature maps that the mask decoder reads predicts where pupil, iris, sclera and
-reflections are, without any click. Its gradient reaches every pixel of every picture, where that of a click
-reaches one object; a short training from scratch learns to see much sooner (docs/lab_log.md). The layer is
-thrown away afterwards: the network that ships has the published form.
+A linear layer on the three feature maps that the mask decoder reads says where pupil, iris, sclera and
+reflections are, without any click. While `nano` learns, its gradient reaches every pixel of every picture,
+where that of a click reaches one object; the encoder learns to see much sooner (docs/lab_log.md). Afterwards
+it tells where an eye is before anybody has clicked. Published networks have no such layer.
 """
 
 from __future__ import annotations
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -40,12 +39,3 @@ class EyeParts(nn.Module):
                 coarse, size=logits.shape[-2:], mode="bilinear", align_corners=False
             )
         return logits
-
-
-def parts_loss(logits_bphw: Tensor, truth_bpgg: Tensor) -> Tensor:
-    """Cross-entropy plus dice over pixels, averaged over the parts; truth 0..1, on any finer grid."""
-    truth = F.adaptive_avg_pool2d(truth_bpgg.float(), (logits_bphw.shape[-2], logits_bphw.shape[-1]))
-    entropy = F.binary_cross_entropy_with_logits(logits_bphw, truth, reduction="none").mean((0, 2, 3))
-    prob = torch.sigmoid(logits_bphw)
-    overlap, sizes = (prob * truth).sum((0, 2, 3)), (prob + truth).sum((0, 2, 3))
-    return (4 * entropy + 1 - (2 * overlap + 1) / (sizes + 1)).mean()
