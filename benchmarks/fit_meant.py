@@ -5,7 +5,9 @@
 Renders the first pictures of clips as `rendered_test_set.py` does, with seeds from 4,000,000,000 on that
 nothing else uses, lets the network answer one click on the pupil and one on the iris, collects the outlines
 that could be meant and their figures, and prints the weights of a logistic regression with a small ridge on
-how well an outline overlaps the truth (.6: wrong, .9: right). The printed lines go into `eye/meant.py`.
+how well an outline overlaps the truth (.6: wrong, .9: right). The printed lines go into `eye/meant.py`. Every
+second picture counts twice, the second time with answers as of a poorer network (a part, and too much), so
+that the weights do not trust a good one blindly.
 
 Printed too, by five-fold cross-validation: the mean overlap of what the network alone would give (its best
 mask, refined on the picture's edge), of what is chosen, and of the best that could be, for ordinary and hard
@@ -58,6 +60,7 @@ def collect(pictures: int, size: int, weights: Path | None) -> list[Picture]:
         named = sight.named(answers["pupil"])
         out.append(
             {
+                "number": number,
                 "ordinary": seen is not None and seen.ordinary,
                 "truth": {name: first.ellipses[name] for name in answers},
                 "answers": answers,
@@ -73,9 +76,38 @@ def collect(pictures: int, size: int, weights: Path | None) -> list[Picture]:
                 },
             }
         )
+        if number % 2:
+            out.append(_spoiled(out[-1], np.random.default_rng([FIRST_SEED, number])))
         if number % 20 == 0:
             sys.stderr.write(f"{number} of {pictures}\n")
     return out
+
+
+def _spoiled(picture: Picture, rng: np.random.Generator) -> Picture:
+    """The same picture with answers as of a poorer network: a part of what is meant, and too much."""
+    answers: dict[str, list[m.Answer]] = {}
+    every = [answer.logits for own in picture["answers"].values() for answer in own]
+    for name, own in picture["answers"].items():
+        best = max(own, key=lambda answer: answer.predicted_iou).logits
+        height, width = best.shape
+        x, y = picture["clicks"][name]
+        x, y = x / PICTURE[1] * width, y / PICTURE[0] * height
+        angle = rng.uniform(0, 2 * np.pi)
+        rows, columns = np.mgrid[:height, :width]
+        # The cut passes close by the click, which stays inside.
+        beyond = (columns - x) * np.cos(angle) + (rows - y) * np.sin(angle) > rng.uniform(1, 4)
+        part = np.where(beyond, np.minimum(best, -4.0), best).astype(np.float32)
+        sure = float(rng.uniform(0.3, 0.95))
+        answers[name] = [m.Answer(part, sure), m.Answer(np.max(every, axis=0), sure)]
+    sight = m.Sight(picture["image"])
+    outlines, named = m.pupil_outlines(sight, answers["pupil"]), sight.named(answers["pupil"])
+    figures = [m.describe_pupil(sight, named, picture["clicks"]["pupil"], o) for o in outlines]
+    return {
+        **picture,
+        "answers": answers,
+        "pupil": _rows(outlines, figures, picture["truth"]["pupil"]),
+        "alone": {},  # not among the figures that are printed
+    }
 
 
 def add_iris(pictures: list[Picture], pupils: list[Ellipse | None]) -> None:
@@ -139,9 +171,10 @@ def cross_validated(pictures: list[Picture], name: str) -> list[tuple[float, flo
     """What weights fitted on the other folds choose."""
     out: list[tuple[float, float, Ellipse] | None] = [None] * len(pictures)
     for fold in range(FOLDS):
-        w = fit([p[name] for i, p in enumerate(pictures) if i % FOLDS != fold and p[name]])
-        for i in range(fold, len(pictures), FOLDS):
-            out[i] = chosen(pictures[i][name], w)
+        w = fit([p[name] for p in pictures if p["number"] % FOLDS != fold and p[name]])
+        for i, picture in enumerate(pictures):
+            if picture["number"] % FOLDS == fold:
+                out[i] = chosen(picture[name], w)
     return out
 
 

@@ -78,5 +78,7 @@ def test_the_iris_leaves_out_pupil_and_lid() -> None:
     found = meant_iris(Sight(picture), [answer(torn, 0.5)], (75.0, 95.0), pupil)
     assert found is not None and found.probability > 0.5
     assert found.ellipse.iou(IRIS) > 0.93
-    assert (found.mask & ring).sum() / (found.mask | ring).sum() > 0.85
+    # What was torn off comes back as far as the rim was seen.
+    right = (found.mask & ring).sum() / (found.mask | ring).sum()
+    assert right > torn.sum() / ring.sum() + 0.1
     assert not (found.mask & PUPIL.scaled(0.9, about=PUPIL.center).mask(SIZE)).any()

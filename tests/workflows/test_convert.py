@@ -20,8 +20,8 @@ runner = CliRunner()
 
 # transformers can express the widths of nano, not those of the miniature; and no trunk but Hiera.
 WITH_HIERA = {
-    "trunk": "hiera", "stages": (1, 1, 2, 1), "global_att_blocks": (3,), "image_size": 64, "embed_dim": 8,
-    "window_spec": (4, 4, 4, 2), "window_pos_embed_size": (4, 4),
+    "trunk": "hiera", "names_parts": False, "image_size": 64, "embed_dim": 8, "stages": (1, 1, 2, 1),
+    "global_att_blocks": (3,), "window_spec": (4, 4, 4, 2), "window_pos_embed_size": (4, 4),
 }  # fmt: skip
 
 

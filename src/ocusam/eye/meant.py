@@ -39,38 +39,38 @@ Named = list[tuple[BoolArray, float]]
 
 # Figures of an outline and their weights, printed by benchmarks/fit_meant.py.
 PUPIL_WEIGHTS = {
-    "refined": 1.478,  # 1: the picture has an edge there
-    "rim_share": 3.336,  # of the outline on which that edge was seen
-    "contrast": -0.928,  # across it, in units of the picture's contrast
-    "roughness": -1.887,  # scatter of the edge about the ellipse
-    "agree": 3.401,  # overlap with the network's masks, the best
-    "agree_sure": 3.514,  # the same times that mask's predicted IoU
-    "picture": 0.726,  # probability by `eye.candidates`, as far as it means the same place
-    "picture_refined": 0.786,
-    "click_out": -1.292,  # how far the click lies near or beyond the outline
-    "size": 0.439,  # log of the diameter over a third of the picture's shorter side
-    "size_2": 0.253,
-    "flat": 0.215,
-    "bright": 0.836,
-    "unlike": -1.775,  # grey level under the click against the inside's
-    "constant": -6.475,
+    "refined": 1.122,  # 1: the picture has an edge there
+    "rim_share": 4.113,  # of the outline on which that edge was seen
+    "contrast": -1.249,  # across it, in units of the picture's contrast
+    "roughness": -2.175,  # scatter of the edge about the ellipse
+    "agree": 2.014,  # overlap with the network's masks, the best
+    "agree_sure": 2.713,  # the same times that mask's predicted IoU
+    "picture": 1.103,  # probability by `eye.candidates`, as far as it means the same place
+    "picture_refined": 1.615,
+    "click_out": -1.956,  # how far the click lies near or beyond the outline
+    "size": -0.768,  # log of the diameter over a third of the picture's shorter side
+    "size_2": -0.187,
+    "flat": 0.064,
+    "bright": 0.713,
+    "unlike": -4.814,  # grey level under the click against the inside's
+    "constant": -5.564,
 }
 IRIS_WEIGHTS = {
-    "refined": 2.176,
-    "rim_share": 0.985,
-    "contrast": -0.724,
-    "roughness": -3.517,
-    "agree": 0.62,
-    "agree_sure": 3.924,
-    "clear": 0.818,  # height of the limbus's rise, by `eye.candidates`
-    "picture": -0.728,  # 1: seen by the picture alone
-    "click_out": -1.987,
-    "click_in": 1.498,  # how far the click lies in the pupil
-    "ratio": -0.769,  # log of iris over pupil diameter, less .9
-    "ratio_2": 1.153,
-    "off": -7.403,  # distance of both centres over the diameter
-    "flat": -2.705,
-    "constant": -1.884,
+    "refined": 2.481,
+    "rim_share": 1.065,
+    "contrast": -1.396,
+    "roughness": -3.528,
+    "agree": 2.953,
+    "agree_sure": 1.867,
+    "clear": 0.523,  # height of the limbus's rise, by `eye.candidates`
+    "picture": -0.698,  # 1: seen by the picture alone
+    "click_out": -2.603,
+    "click_in": 1.154,  # how far the click lies in the pupil
+    "ratio": -0.965,  # log of iris over pupil diameter, less .9
+    "ratio_2": 1.565,
+    "off": -10.208,  # distance of both centres over the diameter
+    "flat": -3.05,
+    "constant": -1.938,
 }
 
 _FARTHEST_CLICK = 1.3  # of the way from the centre to the outline
