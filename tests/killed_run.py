@@ -29,7 +29,8 @@ TABLES = ("signals.csv", "blinks.csv", "events.csv", "quality.csv", "doubtful.cs
 def predictor(**options: Any) -> SAM2VideoPredictor:
     """The miniature network, the same in every process."""
     torch.set_num_threads(1)
-    network = draw_network("miniature", binarize_mask_from_pts_for_mem_enc=True)
+    # Naming parts too: what they say of the lids must survive a kill.
+    network = draw_network("miniature", binarize_mask_from_pts_for_mem_enc=True, names_parts=True)
     return SAM2VideoPredictor(network, fill_hole_area=8, **options)
 
 
