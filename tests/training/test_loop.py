@@ -87,6 +87,19 @@ def test_a_stage_of_parts_teaches_the_encoder_alone_and_is_scored(
     assert "pupil" in lines[-1]
 
 
+def test_pictures_for_the_encoder_alone_ride_along_with_prompted_ones(
+    tmp_path: Path, renderer: Renderer, tiny_pictures: ClipConfig
+) -> None:
+    config = _config(tiny_pictures, steps=2, correction_share=0.0)
+    trainer = _trainer(config, tmp_path, renderer)
+    decoder = trainer.model.sam_mask_decoder.iou_token.weight
+    before = decoder.detach().clone()
+    result, _, _ = trainer._train_step(BatchMaker(replace(tiny_pictures, parts_only=True), 1, renderer)[0])
+    assert not result.iou_of_kind and torch.equal(decoder, before)
+    result, _, _ = trainer._train_step(BatchMaker(tiny_pictures, 1, renderer)[1])
+    assert result.iou_of_kind and not torch.equal(decoder, before)
+
+
 def test_every_part_of_the_network_learns_from_clips(
     tmp_path: Path, renderer: Renderer, tiny_pictures: ClipConfig
 ) -> None:

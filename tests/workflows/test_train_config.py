@@ -51,6 +51,7 @@ def test_fields_of_all_parts_reach_their_places() -> None:
         ({"size": 100}, r"multiple of 32"),
         ({"frames": 3}, r"use kind = 'clips'"),
         ({"kind": "videos"}, r"use 'parts', 'images' or 'clips'"),
+        ({"kind": "clips", "parts_only": True}, "single rendered pictures"),
         ({"prompt_shares": [0, 0, 0, 1]}, r"leaves nothing to learn"),
     ],
 )

@@ -1,7 +1,7 @@
 """Rare difficulties that real recordings have, each in a small share of the clips.
 
 Purpose: reflections in a ring on the pupil's rim, lashes out of focus, tears, contact lenses off their centre
-and rigid ones, rolling light of other frequencies, things that pass before the eye.
+and rigid ones, rolling light of other frequencies, things that pass before the eye, lids that shine.
 
 Notable choices: they are put on top of a drawn style by a generator of their own, so that adding one changes
 no other clip.
@@ -20,7 +20,7 @@ from ocusam.synthetic.anatomy import CORNEA_DEPTH, CORNEA_RADIUS, rotation
 from ocusam.synthetic.style import Camera, EyeStyle, Face, Light
 
 Rng = np.random.Generator
-RING, SOFT_LASHES, TEARS, LENS, ROLLING, PASSING = 0.07, 0.07, 0.05, 0.05, 0.03, 0.03
+RING, SOFT_LASHES, TEARS, LENS, ROLLING, PASSING, SHEEN = 0.07, 0.07, 0.05, 0.05, 0.03, 0.03, 0.15
 """Shares of the clips with each."""
 
 
@@ -83,7 +83,18 @@ def _camera(rng: Rng, camera: Camera) -> Camera:
     )
 
 
+def _shining(rng: Rng, face: Face) -> Face:
+    """Lids and what is above them mirror a lamp: bright and full of grains, a closed lid most of all."""
+    if rng.random() >= SHEEN:
+        return face
+    at = (float(rng.normal(0, 4)), float(rng.uniform(-9, 5)))
+    return replace(face, sheen=_log(rng, 0.15, 2.5), sheen_mm=(*at, _log(rng, 1.5, 8), _log(rng, 2, 8)))
+
+
 def harder(rng: Rng, style: EyeStyle) -> EyeStyle:
     """The same style, in most cases; else with one or more of the difficulties."""
     light = _light(rng, style)
-    return replace(style, light=light, face=_face(rng, style.face), camera=_camera(rng, style.camera))
+    face, camera = _face(rng, style.face), _camera(rng, style.camera)
+    if style.kind == "human":
+        face = _shining(rng.spawn(1)[0], face)
+    return replace(style, light=light, face=face, camera=camera)

@@ -90,6 +90,8 @@ class Face:
     texture_scale: float = 1.0
     wrinkles: float = 0.1
     speculars: float = 0.0
+    sheen: float = 0.0  # light that greasy lids mirror from a lamp, at its brightest
+    sheen_mm: tuple[float, float, float, float] = (0.0, -2.0, 4.0, 5.0)  # its middle and its sigmas
     shading: float = 0.4
     crease_mm: float = 3.5
     crease: float = 0.3

@@ -187,7 +187,23 @@ def _skin(
         spots = noise_field(rng, size, (max(1.5, drop), max(1.5, 1.4 * drop)), 2)
         where = noise_field(rng, size, (8 * scale, 8 * scale))
         skin = skin + face.speculars * np.clip(spots - 1.2, 0, 1) * np.clip(where + 0.3, 0, 1.5)
+    if face.sheen > 0:
+        # A generator of its own, so that all other clips stay as they are.
+        skin = skin + _sheen(style, u, v, scale, rng.spawn(1)[0])
     return _hair(style, view, u, v, margin, rng, np.asarray(skin, np.float32))
+
+
+def _sheen(style: EyeStyle, u: F32, v: F32, px: float, rng: np.random.Generator) -> F32:
+    """Light of a lamp that greasy lids mirror: a soft patch, broken up by the pores into grains."""
+    face = style.face
+    right, down, wide, tall = face.sheen_mm
+    um = u * np.float32(style.anatomy.lid_half_width)
+    patch = np.exp(-0.5 * (np.square((um - right) / wide) + np.square((v - down) / tall)))
+    size = (u.shape[0], u.shape[1])
+    grain = max(1.2, float(rng.uniform(0.1, 0.45)) * px)
+    grains = np.clip(noise_field(rng, size, (grain, grain), 2) + float(rng.uniform(-1.0, 0.2)), 0, 2)
+    haze = float(rng.uniform(0.1, 0.6))
+    return np.asarray(face.sheen * patch * (haze + (1 - haze) * grains), np.float32)
 
 
 def _beyond(style: EyeStyle, um: F32, v: F32, px: float, rng: np.random.Generator) -> tuple[F32, F32]:

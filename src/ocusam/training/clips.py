@@ -62,7 +62,10 @@ class ClipConfig:
     """Frames; gaps are drawn evenly on a logarithmic scale."""
     blink: float = 0.35
     """Share of the clips with a blink after the first frame, filmed slowly enough for the eye to open
-    again."""
+    again; of single pictures those with `parts_only`, of which then about one in four is closed."""
+    parts_only: bool = False
+    """Only the image encoder learns from these pictures, by naming the parts of the eye; no object is asked
+    for. A tenth of the cost, so several times as many pictures."""
     augment: AugmentConfig = field(default_factory=AugmentConfig)
 
 
@@ -94,6 +97,8 @@ class Batch:
     step: int
     gap: int = 0
     """Frames between the first frame and the second that nobody sees."""
+    parts_only: bool = False
+    """As in `ClipConfig`."""
 
     @property
     def present_bot(self) -> Tensor:
@@ -147,7 +152,7 @@ class BatchMaker(Dataset[Batch]):
         stacks = [torch.from_numpy(np.stack(part)) for part in zip(*rows, strict=True)]
         # A row's parts come in the order of the first fields.
         tensors: dict[str, Any] = dict(zip((f.name for f in fields(Batch)), stacks, strict=False))
-        return Batch(**tensors, prompt=prompt, step=step, gap=self._gap(step))
+        return Batch(**tensors, prompt=prompt, step=step, gap=self._gap(step), parts_only=config.parts_only)
 
     def _gap(self, step: int) -> int:
         """One gap for all clips of a batch, since they go through the network frame by frame."""
@@ -168,10 +173,15 @@ class BatchMaker(Dataset[Batch]):
             eyes = {}
             for i in self.pictures:
                 rng = _generator(self.seed, 3, block, i)
-                fps = float(np.exp(rng.uniform(np.log(0.5), np.log(8))))
+                blink = config.parts_only and bool(rng.random() < config.blink)
+                fps = float(
+                    np.exp(rng.uniform(*((np.log(4), np.log(12)) if blink else (np.log(0.5), np.log(8)))))
+                )
                 shapes = self._shows_shapes(block, i)
-                wish = Wish(int(rng.integers(2**31)), config.group, fps, config.size, shapes=shapes)
-                eyes[i] = self.renderer(wish)
+                seed = int(rng.integers(2**31))
+                eyes[i] = self.renderer(
+                    Wish(seed, config.group, fps, config.size, blink=blink, shapes=shapes)
+                )
             self._block = (block, eyes)
         pictures, coverage = self._block[1][index]
         own = slice(offset, offset + 1)

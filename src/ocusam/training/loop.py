@@ -291,8 +291,10 @@ class Trainer:
         if config.frozen_statistics:
             freeze_statistics(model)
         batch = batch.to(self.device)
-        if config.stage == "parts":
+        if config.stage == "parts" or batch.parts_only:
             result = parts_pass(model, batch, self.parts, half=config.half)
+            if config.stage != "parts":
+                result.iou_of_kind.clear()  # the log's are those of prompted objects
         else:
             result = clip_pass(
                 model,
@@ -343,7 +345,8 @@ class Trainer:
             self._held_out = [maker[i * self.config.clips.group] for i in range(self.config.held_out_batches)]
         model = self.averaged_model()
         if self.config.stage == "parts":
-            scores = score_parts(model, self.parts, self._held_out, half=True)
+            parts = model.eye_parts if model.config.names_parts else self.parts
+            scores = score_parts(model, parts, self._held_out, half=True)
         else:
             scores = score(model, self._held_out, half=True)
         self.log.scored(self.step, scores.line(), scores.means())

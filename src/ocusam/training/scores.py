@@ -33,12 +33,14 @@ class Scores:
     presence_right: list[bool] = field(default_factory=list)
 
     def line(self) -> str:
-        """One line for the log: mean IoU and median centre error per kind, share of right presences."""
-        parts = [
-            f"{kind} {np.mean(self.iou[kind]):.3f}/{np.median(self.centre_px[kind]):.2f}px"
-            for kind in KINDS
-            if self.iou.get(kind)
-        ]
+        """One line for the log: mean IoU per kind, median centre error where known, share of right presences."""
+        parts = []
+        for kind in KINDS:
+            if self.iou.get(kind):
+                off = self.centre_px.get(kind)
+                parts.append(
+                    f"{kind} {np.mean(self.iou[kind]):.3f}" + (f"/{np.median(off):.2f}px" if off else "")
+                )
         right = f" presence {np.mean(self.presence_right):.3f}" if self.presence_right else ""
         return " ".join(parts) + right
 
@@ -85,8 +87,6 @@ def score(model: SAM2, held_out: list[Batch], *, half: bool = False) -> Scores:
                 result.iou.setdefault(kind, []).append(float(iou[row]))
                 if not torch.isnan(off[row]):
                     result.centre_px.setdefault(kind, []).append(float(off[row]))
-    for kind in result.iou:
-        result.centre_px.setdefault(kind, [float("nan")])
     model.train(training)
     return result
 
@@ -99,5 +99,4 @@ def score_parts(model: SAM2, parts: EyeParts, held_out: list[Batch], *, half: bo
         found = parts_pass(model, batch.to(model.device), parts, half=half).iou_of_kind
         for kind, (total, count) in found.items():
             result.iou.setdefault(kind, []).append(total / count)
-            result.centre_px[kind] = [float("nan")]
     return result

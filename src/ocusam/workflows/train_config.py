@@ -197,7 +197,10 @@ def _stage(table: Table, where: str, *, model: str, seed: int, number: int, own:
     if kind == "parts" and own:
         raise InputError(f"{where}: the parts of the eye are known in rendered pictures alone; leave it out.")
     base = TrainConfig(
-        model=model, seed=seed, stage=kind, clips=CLIP_STAGE if kind == "clips" else ClipConfig()
+        model=model,
+        seed=seed,
+        stage=kind,
+        clips=CLIP_STAGE if kind == "clips" else ClipConfig(parts_only=kind == "parts"),
     )
     parts: dict[str, Any] = {"clips": base.clips, "optim": base.optim}
     own_keys = {f.name for f in dataclasses.fields(TrainConfig)} - {"model", "stage", *parts, "alongside"}
@@ -225,7 +228,9 @@ def _alongside(entry: Any, where: str, clips: ClipConfig, *, own: bool) -> tuple
     if not isinstance(entry, dict) or "share" not in entry:
         raise InputError(f"{where}: give at least share.")
     _check_keys(entry, ("share", *sorted(f.name for f in dataclasses.fields(ClipConfig))), where)
-    base = ClipConfig(size=clips.size, grid=clips.grid, augment=clips.augment)
+    base = ClipConfig(
+        size=clips.size, grid=clips.grid, augment=clips.augment, parts_only=clips.parts_only
+    )
     frames = _typed(entry, "frames", int, 1, where)
     return float(_typed(entry, "share", float, 0.0, where)), _clips(
         base, entry, where, frames=frames, own=own
@@ -248,6 +253,10 @@ def _clips(base: ClipConfig, table: Table, where: str, *, frames: int | None, ow
     augment = _typed(table, "augment", dict, {}, where)
     _check_keys(augment, tuple(f.name for f in dataclasses.fields(AugmentConfig)), f"{where}, augment")
     clips = dataclasses.replace(clips, augment=_filled(clips.augment, augment, f"{where}, augment"))
+    if clips.parts_only and (own or clips.frames > 1):
+        raise InputError(
+            f"{where}: parts_only is for single rendered pictures; the parts of the eye are known in no others."
+        )
     if frames is not None and clips.frames != frames:
         raise InputError(f"{where}: frames = {clips.frames}, but pictures have one; use kind = 'clips'.")
     if clips.size % 32 or min(clips.size, clips.grid, clips.pictures, clips.objects, clips.frames) < 1:
