@@ -33,7 +33,7 @@ class Scores:
     presence_right: list[bool] = field(default_factory=list)
 
     def line(self) -> str:
-        """One line for the log: mean IoU per kind, median centre error where known, share of right presences."""
+        """For the log: mean IoU per kind, median centre error where known, presences that are right."""
         parts = []
         for kind in KINDS:
             if self.iou.get(kind):

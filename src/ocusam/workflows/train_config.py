@@ -255,7 +255,7 @@ def _clips(base: ClipConfig, table: Table, where: str, *, frames: int | None, ow
     clips = dataclasses.replace(clips, augment=_filled(clips.augment, augment, f"{where}, augment"))
     if clips.parts_only and (own or clips.frames > 1):
         raise InputError(
-            f"{where}: parts_only is for single rendered pictures; the parts of the eye are known in no others."
+            f"{where}: parts_only is for single rendered pictures; nowhere else are the eye's parts known."
         )
     if frames is not None and clips.frames != frames:
         raise InputError(f"{where}: frames = {clips.frames}, but pictures have one; use kind = 'clips'.")
