@@ -228,9 +228,7 @@ def _alongside(entry: Any, where: str, clips: ClipConfig, *, own: bool) -> tuple
     if not isinstance(entry, dict) or "share" not in entry:
         raise InputError(f"{where}: give at least share.")
     _check_keys(entry, ("share", *sorted(f.name for f in dataclasses.fields(ClipConfig))), where)
-    base = ClipConfig(
-        size=clips.size, grid=clips.grid, augment=clips.augment, parts_only=clips.parts_only
-    )
+    base = ClipConfig(size=clips.size, grid=clips.grid, augment=clips.augment, parts_only=clips.parts_only)
     frames = _typed(entry, "frames", int, 1, where)
     return float(_typed(entry, "share", float, 0.0, where)), _clips(
         base, entry, where, frames=frames, own=own

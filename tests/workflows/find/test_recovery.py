@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 
 from fake_predictor import eye_picture
 from ocusam.core.geometry import Ellipse
+from ocusam.workflows.find.part_map import PartMap
 from ocusam.workflows.find.recovery import FoundAgain, Recovery, is_bright
 
 FPS = 50
@@ -24,6 +25,16 @@ class Says:
 
     def answer(self, points: list[tuple[float, float]]) -> NDArray[np.bool_]:
         return np.stack([self.shape.mask(self.size) for _ in points])
+
+
+class Names(Says):
+    """A judge with a map of the parts of the eye as well: a pupil here, iris around it."""
+
+    def parts(self, picture: NDArray[np.uint8]) -> PartMap:
+        size = (picture.shape[0], picture.shape[1])
+        pupil = self.shape.mask(size)
+        iris = self.shape.scaled(2.0, about=self.shape.center).mask(size) & ~pupil
+        return PartMap(*(0.97 * m.astype(np.float32) for m in (pupil, iris, np.zeros(size))))
 
 
 def noisy(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -77,6 +88,16 @@ def test_the_network_must_agree() -> None:
     assert play(frames, Recovery(), judge=Says(Ellipse((30.0, 30.0), (30.0, 30.0), 0.0)))[1] == []
     ((_, again),) = play(frames, Recovery(), judge=Says(ELSEWHERE))[1]
     assert again.network_agreement is not None and again.network_agreement > 0.8
+
+
+def test_the_map_of_the_network_tells_a_pupil_from_what_looks_like_one() -> None:
+    frames = [(True, OPEN)] * 10 + [(False, noisy(OPEN))] * 100
+    ((_, again),) = play(frames, Recovery(), judge=Names(ELSEWHERE))[1]
+    assert again.score > play(frames, Recovery(), judge=Says(ELSEWHERE))[1][0][1].score
+    elsewhere = Names(ELSEWHERE)
+    elsewhere.shape = Ellipse((45.0, 60.0), (26.0, 24.0), 0.0)  # skin, of the same size
+    elsewhere.answer = Says(ELSEWHERE).answer  # type: ignore[method-assign]
+    assert play(frames, Recovery(), judge=elsewhere)[1] == []
 
 
 def test_a_closed_eye_is_looked_at_less_and_less() -> None:

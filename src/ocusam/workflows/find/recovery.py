@@ -7,12 +7,13 @@ fed what tracking yields and holds no network and no video, so it can be stored 
 Notable choices: causal: only frames up to the current one count. Lost means that the network's object score
 is not above 0, or that its mask has no ellipse, for half a second and ten frames; a blink is shorter (100-400
 ms, see `eye.blink`), and of a closed eye nothing convinces. A new pupil must look like one by itself
-(`eye.candidates`), be of the size that was last tracked (a factor of 2.5 in area; pupils change slowly), of
-the same polarity, and stand out from any other place on that frame. It may be anywhere: eyes move while they
-are lost. The network's mask of a click on it must overlap it, since that mask is what tracking would go on
-with. And a second look, a tenth of a second later, must find it again: lids on their way up make shapes that
-last for a frame. After each look without success the next one waits twice as long, up to eight seconds, so
-that an hour without an eye costs little.
+(`eye.candidates`) and, where the network has a map of the parts of the eye, on that map (`weighing`), be of
+the size that was last tracked (a factor of 2.5 in area; pupils change slowly), of the same polarity, and
+stand out from any other place on that frame. It may be anywhere: eyes move while they are lost. The network's
+mask of a click on it must overlap it, since that mask is what tracking would go on with. And a second look, a
+tenth of a second later, must find it again: lids on their way up make shapes that last for a frame. After
+each look without success the next one waits twice as long, up to eight seconds, so that an hour without an
+eye costs little.
 
 What it does not know: a track that is wrong without being lost (a pupil that has grown into the iris keeps
 its object score), and why it was lost.
@@ -29,9 +30,12 @@ from numpy.typing import NDArray
 
 from ocusam.core.geometry import Ellipse
 from ocusam.eye.candidates import Candidate, as_grey, find_candidates
-from ocusam.workflows.find.judge import Judge, overlap
+from ocusam.workflows.find.judge import Judge, overlap, parts_of_picture
+from ocusam.workflows.find.part_map import PartMap
 from ocusam.workflows.find.search import free_of_specks
 from ocusam.workflows.find.weighing import CONVINCING, weigh
+
+_RANKED = 12  # places that look likeliest by the picture, before the map is asked about them
 
 
 @dataclass(frozen=True)
@@ -78,6 +82,33 @@ class FoundAgain:
     picture_probability: float
     network_agreement: float | None
     score: float
+
+
+@dataclass(frozen=True, eq=False)
+class _Place:
+    """A place that may be the pupil: its shape, and what the network's map of the picture says, if any."""
+
+    shape: Candidate
+    figures: tuple[float, ...] | None = None
+    parts: PartMap | None = None
+
+    def score(self, agreement: float | None) -> float:
+        return weigh(self.shape.probability, agreement, self.figures)
+
+    @property
+    def likelihood(self) -> float:
+        """What places of one picture are compared by."""
+        return self.shape.probability if self.figures is None else self.score(None)
+
+
+def _seen_on(grey: NDArray[np.uint8], bright: bool, judge: Judge | None) -> list[_Place]:
+    """Places, by the picture's edges and, where the network has one, by its map of the parts of the eye."""
+    parts = parts_of_picture(judge, grey)
+    if parts is None:
+        return [_Place(shape) for shape in find_candidates(grey, bright=bright)]
+    found = find_candidates(grey, _RANKED, bright=bright, also=parts.places())
+    figures = parts.figures([shape.ellipse for shape in found]).tolist()
+    return [_Place(shape, tuple(own), parts) for shape, own in zip(found, figures, strict=True)]
 
 
 @dataclass
@@ -144,17 +175,15 @@ class Recovery:
             answered, tell by `back`.
         """
         assert self.lost_since is not None, "look only after step said so"
-        # What the network could still add to the picture's word is granted until it is asked.
-        best = self._convincing(
-            find_candidates(picture, bright=bool(self.bright)), None if judge is None else 1.0
-        )
-        found = None if best is None else self._asked(as_grey(picture), best, timestamp_ns, judge)
+        grey = as_grey(picture)
+        best = self._convincing(_seen_on(grey, bool(self.bright), judge), None if judge is None else 1.0)
+        found = None if best is None else self._asked(grey, best, timestamp_ns, judge)
         if best is None or found is None:
             self.seen = None
             self._wait(timestamp_ns, self.wait_s)
             self.wait_s = min(2.0 * self.wait_s, self.rules.longest_wait_s)
             return None
-        e, before = best.ellipse, self.seen
+        e, before = best.shape.ellipse, self.seen
         self.seen = (*e.center, e.major)
         again = before is not None and math.dist(before[:2], e.center) < e.major
         if again and before is not None and 1 / 1.5 < e.major / before[2] < 1.5:
@@ -174,45 +203,50 @@ class Recovery:
     def _wait(self, timestamp_ns: int, seconds: float) -> None:
         self.next_look_ns = self._lost_ns(timestamp_ns) + round(seconds * 1e9)
 
-    def _convincing(self, found: list[Candidate], granted: float | None) -> Candidate | None:
-        """The likeliest place, if it may be the pupil that was lost and nothing rivals it."""
+    def _convincing(self, found: list[_Place], granted: float | None) -> _Place | None:
+        """The likeliest place, if it may be the pupil that was lost and nothing rivals it.
+
+        Args:
+            found: places of one frame.
+            granted: what the network's answer to a click may still add, until it is asked.
+        """
         assert self.area is not None, "look only after step said so"
-        factor = self.rules.area_factor
+        factor, bright = self.rules.area_factor, bool(self.bright)
         fits = [
-            c
-            for c in found
-            if c.bright == bool(self.bright) and 1.0 / factor < c.ellipse.area / self.area < factor
+            p
+            for p in found
+            if p.shape.bright == bright and 1.0 / factor < p.shape.ellipse.area / self.area < factor
         ]
-        if not fits or weigh(fits[0].probability, granted) < self.rules.convincing:
+        best = max(fits, key=lambda p: p.score(None), default=None)
+        if best is None or best.score(granted) < self.rules.convincing:
             return None
         # Another rim of the same thing (its iris) is no rival.
-        rivals = [
-            c.probability
-            for c in found
-            if math.dist(c.ellipse.center, fits[0].ellipse.center) > fits[0].ellipse.major
-        ]
-        if rivals and max(rivals) > fits[0].probability - self.rules.margin:
-            return None
-        return fits[0]
+        mine = best.shape.ellipse
+        rivals = [p for p in found if math.dist(p.shape.ellipse.center, mine.center) > mine.major]
+        sure = max((p.likelihood for p in rivals), default=-1.0)
+        return None if sure > best.likelihood - self.rules.margin else best
 
     def _asked(
-        self, grey: NDArray[np.uint8], place: Candidate, timestamp_ns: int, judge: Judge | None
+        self, grey: NDArray[np.uint8], place: _Place, timestamp_ns: int, judge: Judge | None
     ) -> FoundAgain | None:
         """The click, if the network's answer to it is what the picture shows."""
         assert self.lost_since is not None
-        click, agreement = free_of_specks(grey, place), None
+        click, agreement = free_of_specks(grey, place.shape, place.parts), None
         if judge is not None:
             judge.look(grey)
-            agreement = overlap(judge.answer([click])[0], place.ellipse.mask(grey.shape[:2]))
+            agreement = overlap(judge.answer([click])[0], place.shape.ellipse.mask(grey.shape[:2]))
             if agreement < self.rules.agreement:
                 return None
-        score = weigh(place.probability, agreement)
+        score = place.score(agreement)
         if score < self.rules.convincing:
             return None
-        lost_ms = round(self._lost_ns(timestamp_ns) / 1e6, 3)
-        shown = None if agreement is None else round(agreement, 3)
         return FoundAgain(
-            click, self.lost_since[0], lost_ms, round(place.probability, 3), shown, round(score, 3)
+            click,
+            self.lost_since[0],
+            round(self._lost_ns(timestamp_ns) / 1e6, 3),
+            round(place.shape.probability, 3),
+            None if agreement is None else round(agreement, 3),
+            round(score, 3),
         )
 
     def to_dict(self) -> dict[str, Any]:
