@@ -79,7 +79,7 @@ def test_the_best_candidate_counts_in_full_the_others_less_and_every_iou_predict
     assert float(candidates.grad[:, 2].abs().max()) > 0
     assert bool((predicted.grad != 0).all())
     # Real IoUs: 0 of the inverted mask, 1 of the right one, 4 columns moved by 3: 1 of 7 columns shared.
-    assert float(terms.iou.detach()) == pytest.approx((0.5 + 0.5 + abs(0.5 - 1 / 7)) / 3, rel=1e-5)
+    assert float(terms.iou.detach()) == pytest.approx((0.25 + 0.25 + (0.5 - 1 / 7) ** 2) / 3, rel=1e-5)
 
 
 def test_absent_objects_have_only_a_presence_loss() -> None:
