@@ -8,9 +8,15 @@ every frame the pupil's true centre with noise (0.5 px), or no pupil where less 
 no mask. A
 reflection counts as visible where at least half of its true area is in sight and its middle is 12 grey levels
 brighter than the ring around it, with no other within one and a half of its diameter.
+Among those, one stands *alone* where on the straight way to every other reflection in sight the light falls
+below 85 % of the paler of the two (above the darkest pixel near them). Blur and motion make one light of
+lamps whose true outlines lie apart (a bar, a rosette); no picture shows where in it one of them ends, so a
+pixel's error there says nothing about the finder. Both are counted; the project's aim speaks of all visible
+ones.
 
 Printed for each clip and over all: share of visible ones within 1 px, median error, missed, false (said to be
-there while nothing of it is in sight), swapped (nearer to another reflection's truth than to its own).
+there while nothing of it is in sight), swapped (nearer to another reflection's truth than to its own); then
+how many stand alone, and the share of those within 1 px.
 """
 
 from __future__ import annotations
@@ -28,6 +34,7 @@ from ocusam.eye.reflection.follow import GlintFollower, contrast_of
 from ocusam.synthetic.eye import EyeFrame, draw_style, iter_eye_frames
 
 SIZE = (240, 320)
+DIP = 0.85
 
 
 def seen_share(frame: EyeFrame, name: str) -> float:
@@ -50,6 +57,33 @@ def clear(frame: EyeFrame, truth: Ellipse | None) -> bool:
     return contrast_of(np.asarray(frame.image, np.float32), spot) >= 12.0
 
 
+def alone(frame: EyeFrame, name: str) -> bool:
+    """Whether the light falls on the way from a reflection to every other: see the top."""
+    truth = frame.ellipses.get(name)
+    if truth is None:
+        return False
+    grey = np.asarray(frame.image, np.float32)
+    height, width = grey.shape
+    for other, there in frame.ellipses.items():
+        if other == name or not other.startswith("cr") or there is None:
+            continue
+        if seen_share(frame, other) < 0.05:
+            continue
+        t = np.linspace(0.0, 1.0, 2 * math.ceil(math.dist(truth.center, there.center)) + 3)
+        x = truth.center[0] + t * (there.center[0] - truth.center[0])
+        y = truth.center[1] + t * (there.center[1] - truth.center[1])
+        cols, rows = np.rint(x).astype(int), np.rint(y).astype(int)
+        inside = (cols >= 0) & (cols < width) & (rows >= 0) & (rows < height)
+        if not inside[-1]:
+            continue
+        along, reach = grey[rows[inside], cols[inside]], round(truth.major) + 3
+        i, j = max(0, int(rows[0]) - reach), max(0, int(cols[0]) - reach)
+        ground = float(grey[i : rows[0] + reach + 1, j : cols[0] + reach + 1].min())
+        if float(along.min()) - ground >= DIP * (min(float(along[0]), float(along[-1])) - ground):
+            return False
+    return True
+
+
 def judge(
     frame: EyeFrame, spots: dict[str, Spot], names: list[str], count: Counter[str], errors: list[float]
 ) -> None:
@@ -59,12 +93,15 @@ def judge(
         spot, share = spots.get(name), seen_share(frame, name)
         if share >= 0.5 and clear(frame, truth.get(name)):
             count["visible"] += 1
+            by_itself = alone(frame, name)
+            count["alone"] += by_itself
             if spot is None:
                 count["missed"] += 1
                 continue
             error = math.dist(spot.ellipse.center, truth[name].center)
             errors.append(error)
             count["within"] += error <= 1.0
+            count["within alone"] += by_itself and error <= 1.0
         if spot is None or not truth:
             count["false"] += spot is not None
             continue
@@ -114,7 +151,8 @@ def line(title: str, count: Counter[str], errors: list[float]) -> str:
     return (
         f"{title}: {count['visible']} visible, within 1 px {count['within'] / seen:.1%}, median error "
         f"{np.median(errors) if errors else math.nan:.2f} px, missed {count['missed'] / seen:.1%}, false "
-        f"{count['false'] / seen:.1%}, swapped {count['swapped'] / seen:.1%}"
+        f"{count['false'] / seen:.1%}, swapped {count['swapped'] / seen:.1%}; "
+        f"{count['alone']} alone, within 1 px {count['within alone'] / max(count['alone'], 1):.1%}"
     )
 
 

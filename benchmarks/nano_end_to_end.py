@@ -7,10 +7,12 @@ A clip of 640 x 480 px is rendered, then tracked with the packaged weights: the 
 off`), and pupil, iris and two corneal reflections; without overlay, without and with the report; at every
 size of the network's input that is named. Printed are the median of frames per second by the clock over the
 rounds (opening the model, tables and files included, imports not: one short run comes before), the same
-from the fifth frame to the last alone, processor time per frame by stage (of one more run, which is slower
-for being watched), and the time from a camera's frame to its mask. Clocks say something on an idle machine
-only; processor time hardly minds. `--switch-ms` sets how long a thread may keep Python's lock while others
-wait (Python's own default is 5).
+once running, from frame 25 to the last; processor time, what a frame takes once running and what is spent
+once a run, and, of one more run (which is slower for being watched), what of a frame's is spent in which
+stage and in which thread. "In no stage" is what an engine and a decoder compute in threads of their own, and
+what lies between stages. Last, the time from a camera's frame to its mask. Clocks say something on an idle
+machine only; processor time hardly minds. `--switch-ms` sets how long a thread may keep Python's lock while
+others wait (`ocusam eye` takes .5, Python's own default is 5).
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -43,22 +46,29 @@ from ocusam.video.thinned import ThinnedSource
 from ocusam.video.writer import VideoWriter
 from ocusam.workflows.eye import track_eye
 from ocusam.workflows.inputs.settings import RunSettings
+from ocusam.workflows.session import turns
 
 SIZE = (480, 640)
+WARM = 25  # frames until memories are full and every program is made
 # Where time goes; a stage's own time is without that of the stages inside it.
 STAGES = {
     "decode": "ocusam.video.reader:FileSource.read",
     "resize, normalise": "ocusam.tracking.session:picture_to_input",
     "image encoder": "ocusam.model.sam2:SAM2.encode_image",
+    "image encoder (engine)": "ocusam.engines.network:EngineNetwork.encode_image",
     "memory attention": "ocusam.model.sam2:SAM2.condition_on_memory",
+    "memory attention (engine)": "ocusam.engines.network:EngineNetwork.condition_on_memory",
     "mask decoder": "ocusam.model.sam2:SAM2._sam_heads",
     "memory encoder": "ocusam.model.sam2:SAM2.encode_memory",
+    "memory encoder (engine)": "ocusam.engines.network:EngineNetwork.encode_memory",
+    "parts of the eye": "ocusam.model.sam2:SAM2.name_parts",
     "holes": "ocusam.tracking.engine:fill_holes",
     "memory bank, batching": "ocusam.tracking.engine:TrackingEngine.track",
     "outline": "ocusam.eye.signals:outer_contour",
     "ellipse by the mask": "ocusam.eye.signals:fit_rim",
     "ellipse by the picture": "ocusam.eye.signals:refine_rim",
     "reflections": "ocusam.eye.signals:locate_reflection",
+    "spots around the pupil": "ocusam.workflows.eye:spots_of",
     "rest of measuring": "ocusam.workflows.eye:measure_object",
     "masks, run lengths": "ocusam.workflows.session.session_files:mask_rows",
     "snapshots": "ocusam.workflows.session.session_files:SessionFiles._snapshot",
@@ -68,6 +78,16 @@ STAGES = {
     "opening": "ocusam.workflows.eye:prepare",
     "rest of the loop": "ocusam.workflows.session.job:go_on",
 }
+
+
+@dataclass(frozen=True)
+class Mark:
+    """How far a run has come: seconds by the clock, of processor time, and of that by thread and by stage."""
+
+    clock: float
+    processor: float
+    threads: dict[str, float]
+    stages: dict[str, float]
 
 
 class Stopwatch:
@@ -124,23 +144,30 @@ def render(path: Path, frames: int) -> dict[str, tuple[float, float]]:
 
 
 def run(
-    source: Any, clicks: dict[str, tuple[float, float]], report: bool, how: dict[str, Any]
-) -> tuple[float, float, float]:
-    """Track once. Returns seconds by the clock, of processor time, and by the clock for a frame behind the
-    first few."""
+    source: Any, clicks: dict[str, tuple[float, float]], report: bool, how: dict[str, Any], watch: Stopwatch
+) -> list[Mark]:
+    """Track once. Returns how far the run had come at its begin, at frame `WARM`, at the last frame and at
+    its end."""
     glints = "off" if list(clicks) == ["pupil"] else "auto"
     settings = RunSettings(overlay=False, report=report, zoom="off", glints=glints, **how)
-    marks: list[float] = []
 
-    def mark(done: int, total: int | None, what: str) -> None:
-        if what == "tracking":
-            marks.append(time.perf_counter())
+    def mark() -> Mark:
+        threads: dict[str, float] = defaultdict(float)
+        for thread in threading.enumerate():
+            if thread.ident is not None and hasattr(time, "pthread_getcpuclockid"):
+                threads[thread.name.split("_")[0]] += time.clock_gettime(
+                    time.pthread_getcpuclockid(thread.ident)
+                )
+        return Mark(time.perf_counter(), time.process_time(), threads, dict(watch.seconds))
+
+    def on_frame(done: int, total: int | None, what: str) -> None:
+        if what == "tracking" and done in (WARM, total):
+            marks.append(mark())
 
     with tempfile.TemporaryDirectory() as folder:
-        clock, processor = time.perf_counter(), time.process_time()
-        track_eye(source, clicks, out=Path(folder) / "run", settings=settings, progress=mark)
-        spent = time.perf_counter() - clock, time.process_time() - processor
-    return *spent, (marks[-1] - marks[4]) / (len(marks) - 5)
+        marks = [mark()]
+        track_eye(source, clicks, out=Path(folder) / "run", settings=settings, progress=on_frame)
+        return [*marks, mark()]
 
 
 def measure(
@@ -149,11 +176,22 @@ def measure(
     """Frames per second and processor time of one kind of run."""
     with open_video(video) as source:
         frames = source.num_frames or 0
-    times = [run(video, clicks, report, how) for _ in range(rounds)]
+    runs = [run(video, clicks, report, how, Stopwatch()) for _ in range(rounds)]
     watch = Stopwatch()
     with watch.at_all_stages():
-        run(video, clicks, report, how)
-    rates = [frames / clock for clock, _, _ in times]
+        _, warm, last, _ = run(video, clicks, report, how, watch)
+    rates = [frames / (end.clock - begin.clock) for begin, _, _, end in runs]
+    counted = frames - WARM
+    pace = statistics.median((last.clock - warm.clock) / counted for _, warm, last, _ in runs)
+    spent = statistics.median((last.processor - warm.processor) / counted for _, warm, last, _ in runs)
+    whole = statistics.median((end.processor - begin.processor) for begin, _, _, end in runs)
+
+    def per_frame(before: dict[str, float], after: dict[str, float]) -> dict[str, float]:
+        found = {k: round(1e3 * (v - before.get(k, 0.0)) / counted, 3) for k, v in after.items()}
+        return {k: v for k, v in found.items() if v > 0.005}
+
+    stages = per_frame(warm.stages, last.stages)
+    stages["in no stage"] = round(1e3 * (last.processor - warm.processor) / counted - sum(stages.values()), 3)
     return {
         "objects": list(clicks),
         **how,
@@ -161,9 +199,12 @@ def measure(
         "frames": frames,
         "frames_per_second": round(statistics.median(rates), 2),
         "slowest_and_fastest": [round(min(rates), 2), round(max(rates), 2)],
-        "frames_per_second_once_running": round(1 / statistics.median(s for _, _, s in times), 2),
-        "processor_ms_per_frame": round(1e3 * statistics.median(p for _, p, _ in times) / frames, 2),
-        "stages_ms_per_frame": {k: round(1e3 * v / frames, 3) for k, v in watch.seconds.items()},
+        "frames_per_second_once_running": round(1 / pace, 2),
+        "processor_ms_per_frame": round(1e3 * whole / frames, 2),
+        "processor_ms_per_frame_once_running": round(1e3 * spent, 2),
+        "processor_s_once_a_run": round(whole - spent * frames, 2),
+        "stages_ms_per_frame": stages,
+        "threads_ms_per_frame": per_frame(warm.threads, last.threads),
     }
 
 
@@ -216,10 +257,13 @@ def tell(found: dict[str, Any]) -> None:
         f"{found['size']} px, {found['dtype']}, {found['engine']}, {'+'.join(found['objects'])}, report "
         f"{'on' if found['report'] else 'off'}: {found['frames_per_second']} frames/s "
         f"({found['slowest_and_fastest']}), once running {found['frames_per_second_once_running']}; "
-        f"{found['processor_ms_per_frame']} processor ms a frame\n"
+        f"{found['processor_ms_per_frame']} processor ms a frame, once running "
+        f"{found['processor_ms_per_frame_once_running']}, and {found['processor_s_once_a_run']} s once a "
+        "run\n"
     )
     for stage, spent in sorted(found["stages_ms_per_frame"].items(), key=lambda item: -item[1]):
-        sys.stdout.write(f"    {stage:24s} {spent:8.2f} ms\n")
+        sys.stdout.write(f"    {stage:26s} {spent:8.2f} ms\n")
+    sys.stdout.write(f"    by thread: {json.dumps(found['threads_ms_per_frame'])}\n")
     sys.stdout.flush()
 
 
@@ -237,9 +281,11 @@ def main() -> None:
     parser.add_argument("--only", choices=["pupil", "all"], help="one kind of run, without report and camera")
     parser.add_argument("--json", type=Path, help="write the figures to this file, too")
     given = parser.parse_args()
+    if given.frames <= WARM + 5:
+        parser.error(f"--frames {given.frames}: give more than {WARM + 5}; the first {WARM} are not counted")
     if given.switch_ms:
-        sys.setswitchinterval(1e-3 * given.switch_ms)
-    facts = {**machine(), "switch_ms": round(1e3 * sys.getswitchinterval(), 3)}
+        turns.TURN_S = 1e-3 * given.switch_ms
+    facts = {**machine(), "switch_ms": round(1e3 * turns.TURN_S, 3)}
     out: dict[str, Any] = {"machine": facts, "runs": [], "camera": []}
     sys.stdout.write(f"{json.dumps(out['machine'])}\n")
     with tempfile.TemporaryDirectory() as folder:
@@ -250,7 +296,7 @@ def main() -> None:
         with open_video(video) as source:  # imports, caches
             few_frames = ThinnedSource(source, list(range(min(6, given.frames))))
             first = {"size": given.sizes[0], "dtype": given.dtype, "engine": given.engine}
-            run(few_frames, four, False, first)
+            run(few_frames, four, False, first, Stopwatch())
         kinds = [(few, False), (four, False), (few, True), (four, True)]
         if given.only:
             kinds = [(few if given.only == "pupil" else four, False)]

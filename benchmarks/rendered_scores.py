@@ -26,10 +26,24 @@ def summary(lines: list[Row]) -> dict[str, Any]:
     spots = [r for r in rows if r["object"].startswith("cr") and r["present"] and r["visible_share"] >= 0.5]
     if spots:
         out["cr"] = {"frames": len(spots)} | {
-            f"within_1_px_{way}": _mean([_or(r.get(f"off_px_{way}"), math.inf) <= 1 for r in spots])
-            for way in ("mask", "picture")
+            f"within_1_px_{way}": _within(spots, way) for way in ("mask", "picture", "followed")
+        }
+        own = [r for r in spots if r.get("alone")]
+        out["cr"] |= {"frames_alone": len(own), "within_1_px_followed_alone": _within(own, "followed")}
+        absent = [r for r in rows if "followed" in r and not r["present"]]
+        out["cr"] |= {
+            "frames_absent": len(absent),
+            "said_there_mask": _mean([r["score"] > 0 for r in absent]),
+            "said_there_followed": _mean([r["followed"] for r in absent]),
         }
     return out
+
+
+def _within(spots: list[Row], way: str) -> float | None:
+    """Share of reflections within 1 px; None where none was scored in this way."""
+    if not any(f"off_px_{way}" in r for r in spots):
+        return None
+    return _mean([_or(r.get(f"off_px_{way}"), math.inf) <= 1 for r in spots])
 
 
 def _shape_scores(own: list[Row]) -> dict[str, Any]:
@@ -85,7 +99,7 @@ def table(scores: dict[str, Any]) -> str:
     """The scores as a table in Markdown, one row for each value of each stratum."""
     heads = ("stratum", "clips", "pupil, mask IoU: mean, median", "pupil, on the edge: mean, median")
     heads += ("pupil centre / diameter", "iris, mask IoU: mean, median", "iris, on the edge: mean, median")
-    heads += ("reflections within 1 px", "presence F1, absence F1")
+    heads += ("reflections within 1 px: at the mask, followed", "presence F1, absence F1")
     lines = [f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}"]
     parts = {"all": scores["all"]}
     for name, values in scores["strata"].items():
@@ -100,7 +114,7 @@ def table(scores: dict[str, Any]) -> str:
             _cells(pupil, "centre_error_rel_picture_median"),
             _cells(iris, "iou_mean", "iou_median"),
             _cells(iris, "ellipse_iou_picture_mean", "ellipse_iou_picture_median"),
-            _cells(spots, "within_1_px_picture"),
+            _cells(spots, "within_1_px_picture", "within_1_px_followed"),
             _cells(part["presence"], "f1", "f1_absent"),
         ]
         lines.append(f"| {' | '.join(map(str, cells))} |")

@@ -9,8 +9,11 @@ iris and up to two reflections get one click each there; every later frame count
 
 Scored are the network's masks against what is visible, and (`picture`) what `ocusam eye` makes of them: whole
 ellipses refined on the picture's own edge, against the whole outlines. A reflection's centre counts where at
-least half of it is visible. Present means 3 px of the network's input or more, as in training; the F1 of
-presence counts present frames as hits, that of absence absent ones.
+least half of it is visible: measured at the network's mask alone (`mask`), at the mask on the picture
+(`picture`), and as `ocusam eye` hands it out, followed from the click among the picture's spots (`followed`);
+`alone` are those whose light does not run together with another's (glints_rendered.py). Present means 3 px of
+the network's input or more, as in training; the F1 of presence counts present frames as hits, that of absence
+absent ones.
 
 One line a clip goes to OUT_FOLDER/rows*.jsonl at once, so a run that is broken off goes on where it was;
 `--part K/N` lets N processes share the clips (one thread each). OUT_FOLDER/scores.json has the scores of all
@@ -32,6 +35,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
+from glints_rendered import alone
 from numpy.typing import NDArray
 from rendered_scores import Row, by_stratum, summary, table
 from rendered_strata import VERSION, strata_of
@@ -39,6 +43,8 @@ from rendered_strata import VERSION, strata_of
 from ocusam.core.errors import OcusamError
 from ocusam.core.masklet import ObjectFrame
 from ocusam.core.prompts import ObjectPrompt
+from ocusam.eye.long_rows import LongRows
+from ocusam.eye.signals import TRACKED
 from ocusam.model.config import get_config
 from ocusam.report.overlay import Drawn, draw
 from ocusam.synthetic.draw import draw_style
@@ -46,9 +52,11 @@ from ocusam.synthetic.eye import EyeFrame, iter_eye_frames
 from ocusam.training.clicks import first_click
 from ocusam.training.scenes import LEAST_AREA_PX, VISIBLE_AREA_PX
 from ocusam.video.source import SequenceSource
-from ocusam.workflows.eye import measure_object
+from ocusam.workflows.eye import EyeWork, measure_object
 from ocusam.workflows.find.clicks import ClearClicks
 from ocusam.workflows.inputs.views import plan_views
+from ocusam.workflows.results.eye_tables import make_tables
+from ocusam.workflows.results.reflections import with_reflections
 from ocusam.workflows.session.follow import follow
 from ocusam.workflows.session.models import OpenedModel, open_predictor
 
@@ -142,16 +150,36 @@ def score_object(item: ObjectFrame, truth: EyeFrame, cell_px: float) -> Row:
     return row
 
 
+def score_followed(rows: list[Row], clip: TestClip, work: EyeWork) -> None:
+    """Add to the rows of reflections what the tables of `ocusam eye` say of them."""
+    measured = with_reflections(LongRows.of(work.rows()), clip.prompts, "auto")
+    tables = make_tables(measured, plan_views(PICTURE, "none"))
+    found = {
+        (row["frame_idx"], row["object"]): (row["center_x_px"], row["center_y_px"])
+        for part in tables.signals.windows()
+        for row in part.iter_rows(named=True)
+        if row["state"] == TRACKED and row["center_x_px"] is not None
+    }
+    for row in rows:
+        if not row["object"].startswith("cr"):
+            continue
+        frame, place = clip.frames[row["frame"]], found.get((row["frame"], row["object"]))
+        truth = frame.ellipses[row["object"]]
+        row["followed"] = place is not None
+        if row["present"] and truth is not None:
+            row["off_px_followed"] = None if place is None else round(math.dist(place, truth.center), 3)
+            row["alone"] = alone(frame, row["object"])
+
+
 def run_clip(number: int, opened: OpenedModel, given: argparse.Namespace) -> Row:
     """Track and score one clip; what becomes its line."""
     cell = given.size**2 / (PICTURE[0] * PICTURE[1])
     clip = make_clip(number, given.frames, cell, given.first_seed)
-    rows = [
-        score_object(item, clip.frames[item.frame_idx], cell)
-        for objects in track_clip(clip, opened, bare=given.bare_clicks)
-        for item in objects
-        if item.frame_idx > 0
-    ]
+    rows, work = [], EyeWork("auto")
+    for objects in track_clip(clip, opened, bare=given.bare_clicks):
+        work.on_frame([item for item in objects if item.name == "pupil" or item.name.startswith("cr")])
+        rows += [score_object(i, clip.frames[i.frame_idx], cell) for i in objects if i.frame_idx > 0]
+    score_followed(rows, clip, work)
     return {"clip": number, "seed": clip.seed, "strata": strata_of(clip.frames[0], clip.fps), "rows": rows}
 
 

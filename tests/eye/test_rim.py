@@ -79,6 +79,18 @@ def test_where_there_is_no_edge_there_is_no_answer() -> None:
     assert refine_rim(_drawn(), outside) is None
 
 
+def test_where_the_masks_rim_leads_nowhere_the_answer_is_that_of_all_around() -> None:
+    picture, start = _drawn(), _off(TRUTH)
+    few = start.points(48)[:3]  # too short a piece of the rim to hold an ellipse
+    assert refine_rim(picture, start, few) is None
+    around, found = refine_rim(picture, start), refine_rim(picture, start, few, else_around=True)
+    assert around is not None and found is not None
+    assert found.ellipse == around.ellipse and found.share == around.share
+    there = start.points(48)
+    own, found = refine_rim(picture, start, there), refine_rim(picture, start, there, else_around=True)
+    assert own is not None and found is not None and found.ellipse == own.ellipse
+
+
 def test_an_edge_far_from_the_mask_is_not_taken() -> None:
     far = Ellipse((TRUTH.center[0] + 60.0, TRUTH.center[1]), (20.0, 18.0), 0.0)
     found = refine_rim(_drawn(), far)

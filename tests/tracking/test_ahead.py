@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from ocusam.core.errors import InputError
-from ocusam.tracking.ahead import READ_AHEAD
+from ocusam.engines.network import EngineNetwork
+from ocusam.tracking.ahead import READ_AHEAD, threads_of_tracking
 from ocusam.video.source import Frame, SequenceSource
 
 
@@ -132,3 +133,19 @@ def test_an_iterable_is_not_read_before_it_is_asked_for(cores, make_predictor, c
     predictor, state = begin(make_predictor, pictures())
     for output in predictor.propagate(state):
         assert given == output.frame_idx + 1
+
+
+@pytest.mark.parametrize("engine", [False, True])
+def test_an_engine_has_one_number_of_threads_for_prompts_and_tracking(engine, cores, make_predictor, clip):
+    predictor = make_predictor()
+    if engine:
+        predictor.model = EngineNetwork(predictor.model, lambda *_: ())
+    with threads_of_tracking(predictor.model, Watched(clip)):
+        assert torch.get_num_threads() == (1 if engine else 2)
+    assert torch.get_num_threads() == 2
+
+    class Stream(Watched):
+        read_ahead = False  # nothing is encoded beside the tracker: it has all cores
+
+    with threads_of_tracking(predictor.model, Stream(clip)), threads_of_tracking(None, Watched(clip)):
+        assert torch.get_num_threads() == 2

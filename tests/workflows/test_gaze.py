@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 from gazing_eye import HOLD_S, NINE, TARGETS, recording, write_run
 from ocusam.cli.main import app
 from ocusam.core.errors import InputError
+from ocusam.eye.blink import BLINK_COLUMNS
 from ocusam.workflows.eye import EyeRecording
 from ocusam.workflows.gaze import run_gaze
 from ocusam.workflows.results.report import remake
@@ -63,6 +64,69 @@ def test_gaze_on_the_command_line(run: Path) -> None:
         "accuracy (leave-one-out)",
     ):
         assert words in page, words
+
+
+@pytest.fixture
+def two_eyes(tmp_path: Path) -> Path:
+    """Two views of which the second loses its pupil for a while."""
+    left, right = recording([*NINE, NINE[4]]), recording([*NINE, NINE[4]], seed=1)
+    gone = (pl.col("frame_idx").is_between(400, 440)) & (pl.col("object") == "pupil")
+    shape = [c for c in right.columns if c.endswith(("_px", "_deg"))]
+    right = right.with_columns(
+        pl.when(gone).then(pl.lit("lost")).otherwise(pl.col("state")).alias("state"),
+        *(pl.when(~gone).then(pl.col(c)).alias(c) for c in shape),
+    )
+    both = pl.concat([left, right.with_columns(view=pl.lit(1, dtype=pl.Int64))])
+    folder = write_run(tmp_path / "both", both.sort("frame_idx", "view", "object"))
+    record = json.loads((folder / "run.json").read_text())
+    record["views"] = [[0, 0, 640, 480], [0, 0, 640, 480]]
+    (folder / "run.json").write_text(json.dumps(record))
+    ends = ((0, 700, 720), (1, 703, 725), (1, 300, 310))
+    blinks = [(v, a, b, a * 10_000_000, b * 10_000_000) for v, a, b in ends]  # 100 Hz
+    table = pl.DataFrame(blinks, schema=list(BLINK_COLUMNS)[:5], orient="row")
+    pl.concat([pl.DataFrame(schema=BLINK_COLUMNS), table], how="diagonal_relaxed").write_csv(
+        folder / "blinks.csv"
+    )
+    TARGETS.write_csv(tmp_path / "nine.csv")
+    return folder
+
+
+def test_both_eyes_together(two_eyes: Path) -> None:
+    code, out, err = call(two_eyes, "--targets", two_eyes.parent / "nine.csv", "--eyes", "left,right")
+    assert code == 0, err
+    assert "both eyes (left, right), mean: accuracy 0." in " ".join(out.split())
+    both = pl.read_csv(two_eyes / "gaze_both.csv")
+    each = pl.read_csv(two_eyes / "gaze.csv")
+    assert len(both) == len(each) // 2
+    at = both.row(by_predicate=pl.col("frame_idx") == 210, named=True)
+    mine = each.filter(pl.col("frame_idx") == 210).sort("view")["gaze_x_deg"].to_list()
+    assert at["gaze_x_deg"] == pytest.approx(sum(mine) / 2, abs=2e-4) and at["eyes"] == "left+right"
+    assert at["vergence_x_deg"] == pytest.approx(mine[0] - mine[1], abs=2e-4)
+    alone = both.filter(pl.col("frame_idx").is_between(400, 440)).drop_nulls("gaze_x_deg")
+    assert set(alone["eyes"]) == {"left"} and alone["vergence_x_deg"].null_count() == len(alone)
+    record = json.loads((two_eyes / "calibration.json").read_text())
+    apart = [row["precision_rms_s2s_deg"] for row in record["summary"]]
+    # Two eyes with noise of their own: the mean has less, by the root of two.
+    assert record["both"]["precision_rms_s2s_deg"] == pytest.approx(sum(apart) / 2 / 2**0.5, rel=0.1)
+    assert record["both"]["accuracy_deg"] < 0.5 and record["both"]["targets"] == 9
+    assert 0.9 < record["both"]["with_both_eyes"] < 1.0
+    events = pl.read_csv(two_eyes / "gaze_both_events.csv")
+    saccades = events.filter(pl.col("event") == "saccade")
+    assert "view" not in events.columns and 8 <= len(saccades) <= 12
+    # That an eye goes and comes is no saccade.
+    assert saccades.filter(pl.col("onset_frame").is_between(395, 445)).is_empty()
+    blinks = events.filter(pl.col("event") == "blink")
+    assert blinks.select("onset_frame", "offset_frame").rows() == [(700, 725)]
+    assert "both eyes" in (two_eyes / "report.html").read_text()
+
+
+def test_one_eye_has_no_mean(two_eyes: Path) -> None:
+    run_gaze(two_eyes, TARGETS, report=False)
+    assert pl.read_csv(two_eyes / "gaze_both.csv")["eyes"].unique().sort().to_list()[-1] == "view 0+view 1"
+    gaze = run_gaze(two_eyes, TARGETS, eyes=["left", "-"], report=False)
+    assert gaze.both is None and not (two_eyes / "gaze_both.csv").exists()
+    with pytest.raises(InputError, match="do not fit"):
+        run_gaze(two_eyes, TARGETS, eyes=["left"], report=False)
 
 
 def test_a_page_made_again_shows_gaze_only_while_it_fits(run: Path) -> None:

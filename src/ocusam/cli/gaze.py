@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -44,6 +44,7 @@ class Feature(StrEnum):
 
     PUPIL_CR = "pupil_cr"
     PUPIL = "pupil"
+    EYE3D = "eye3d"
 
 
 class Method(StrEnum):
@@ -85,8 +86,8 @@ def gaze(
             "--out",
             "-o",
             show_default=False,
-            help="Folder for gaze.csv, gaze_events.csv, calibration.json, report.html; default: that of the "
-            "run.",
+            help="Folder for gaze.csv, gaze_events.csv, calibration.json, report.html (and gaze_both.csv, "
+            "gaze_both_events.csv); default: that of the run.",
         ),
     ] = None,
     unit: Annotated[Unit, typer.Option("--unit", help="Unit of plain columns x and y.")] = Unit.DEG,
@@ -113,7 +114,8 @@ def gaze(
         typer.Option(
             "--feature",
             show_default=False,
-            help="Pupil-reflection vector or pupil; default: leave-one-out says.",
+            help="pupil_cr: vector from a reflection to the pupil; pupil: its centre; eye3d: direction by "
+            "the model of `ocusam eye3d`, run before. Default: leave-one-out says which of the first two.",
         ),
     ] = None,
     reflection: Annotated[
@@ -130,6 +132,15 @@ def gaze(
             help="With the pupil's diameter as part of the model; default: leave-one-out says.",
         ),
     ] = None,
+    eyes: Annotated[
+        str | None,
+        typer.Option(
+            "--eyes",
+            show_default=False,
+            help="Which eye each view shows, in order: left, right, or - to leave it out of gaze of both "
+            "eyes; for example left,right. Default: two views are two eyes, more are not joined.",
+        ),
+    ] = None,
     events: Annotated[
         Method, typer.Option("--events", help="How fixations and saccades are found.")
     ] = Method.ADAPTIVE,
@@ -137,7 +148,8 @@ def gaze(
 ) -> None:
     """Gaze from a tracked recording: calibrate on targets, apply, and say how accurate and precise it is.
 
-    Writes gaze.csv, gaze_events.csv (degrees), calibration.json, and report.html with gaze.
+    Writes gaze.csv, gaze_events.csv (degrees), calibration.json, report.html with gaze, and for two eyes
+    gaze_both.csv and gaze_both_events.csv.
     """
     from ocusam.eye.calibration import Choice
     from ocusam.eye.events import EventRules
@@ -157,6 +169,7 @@ def gaze(
             calibration=calibration,
             out=out,
             settings=settings,
+            eyes=None if eyes is None else [eye.strip() for eye in eyes.split(",")],
             report=report,
             progress=progress,
         )
@@ -209,7 +222,27 @@ def describe(found: Gaze) -> list[str]:
                 lines.append(
                     f"view {row['view']}: {row[share]:.0%} of gaze lies outside the calibrated {name}"
                 )
+    if found.both is not None:
+        lines.append(_of_both(found.both.summary()))
     for row in found.targets.filter(found.targets["note"] != "").iter_rows(named=True):
         lines.append(f"view {row['view']}: target {row['target']} not used: {row['note']}")
     lines += [f"view {view}: no gaze: {why}" for view, why in found.skipped.items()]
     return lines
+
+
+def _of_both(both: dict[str, Any]) -> str:
+    """The line about both eyes together."""
+    first, second = both["eyes"]
+    line = f"both eyes ({first}, {second}), mean: "
+    if both["accuracy_deg"] is not None:
+        line += f"accuracy {both['accuracy_deg']:.2f} deg (leave-one-out, {both['targets']} targets)"
+    else:
+        line += "accuracy unknown (no target that both held)"
+    if both["validation_accuracy_deg"] is not None:
+        line += f", {both['validation_accuracy_deg']:.2f} deg on {both['validation_targets']} for validation"
+    if both["precision_rms_s2s_deg"] is not None:
+        line += f"; RMS-S2S {both['precision_rms_s2s_deg']:.3f} deg"
+    if both["vergence_x_deg_median"] is not None:
+        apart = ", ".join(f"{both[f'vergence_{axis}_deg_median']:+.2f}" for axis in "xy")
+        line += f"; {first} minus {second} ({apart}) deg in the middle"
+    return f"{line}; both seen in {both['with_both_eyes']:.1%}; data loss {both['data_loss']:.1%}"

@@ -18,6 +18,7 @@ from ocusam.cli import (
     evaluate,
     export,
     eye,
+    eye3d,
     gaze,
     masks,
     models,
@@ -56,6 +57,7 @@ def ocusam(
 app.command("demo", epilog=demo.EXAMPLE)(demo.demo)
 app.command("eye", epilog=eye.EXAMPLE)(eye.eye)
 app.command("gaze", epilog=gaze.EXAMPLE)(gaze.gaze)
+app.command("eye3d", epilog=eye3d.EXAMPLE)(eye3d.eye3d)
 app.command("batch", epilog=batch.EXAMPLE)(batch.batch)
 app.command("export", epilog=export.EXAMPLE)(export.export)
 app.command("track", epilog=track.EXAMPLE)(track.track)

@@ -4,8 +4,8 @@ Purpose: what a tracker holds in place of a `SAM2`: the same methods, the same v
 stands between the parts (prompts into tokens, the choice of a mask, presence, resizing) stays as it is in
 `ocusam.model`, so there is one tracker and one set of rules.
 
-Notable choices: weights are those of the network it was made from, shared, not copied; PyTorch computes with
-them what a part does not cover (no memory in configurations without the published shortcut).
+Notable choices: modules and weights are those of the network it was made from, shared, not copied; PyTorch
+computes with them what a part does not cover (no memory in configurations without the published shortcut).
 
 What it does not know: which runtime computes.
 """
@@ -15,7 +15,7 @@ from __future__ import annotations
 from typing import Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ocusam.core.errors import ModelError
 from ocusam.model.mask_decoder import DecodedMasks
@@ -39,11 +39,9 @@ class EngineNetwork(SAM2):
     """
 
     def __init__(self, network: SAM2, runner: Runner) -> None:
-        with torch.device("meta"):
-            super().__init__(network.config)
-        for name, module in network.named_modules():
-            own = self.get_submodule(name)
-            own._parameters, own._buffers = module._parameters, module._buffers
+        nn.Module.__init__(self)
+        # All that the network has, instead of a second one: making that takes as long as many frames.
+        self.__dict__.update(network.__dict__)
         self.runner = runner
         super().train(False)
 

@@ -38,11 +38,11 @@ def fit_many(xy: FloatArray, weights_kn: FloatArray) -> FloatArray:
     if not math.isfinite(scale) or scale <= 0:
         return out
     x, y = ((xy - middle) / scale).T
-    quadratic_n3 = np.stack([x * x, x * y, y * y], axis=-1)
-    linear_n3 = np.stack([x, y, np.ones_like(x)], axis=-1)
-    pairs = ((quadratic_n3, quadratic_n3), (quadratic_n3, linear_n3), (linear_n3, linear_n3))
-    s1, s2, s3 = (_scatter(weights_kn, u, v) for u, v in pairs)
-    enough = np.count_nonzero(weights_kn > 0, axis=1) >= MIN_POINTS
+    terms_n6 = np.stack([x * x, x * y, y * y, x, y, np.ones_like(x)], axis=-1)
+    products = (terms_n6[:, :, None] * terms_n6[:, None, :]).reshape(len(xy), 36)
+    scatter = (weights_kn @ products).reshape(-1, 6, 6)
+    s1, s2, s3 = scatter[:, :3, :3], scatter[:, :3, 3:], scatter[:, 3:, 3:]
+    enough = (weights_kn > 0).sum(axis=1) >= MIN_POINTS
     solvable = np.flatnonzero(enough & (np.abs(np.linalg.det(s3)) > 1e-12))
     if not len(solvable):
         return out
@@ -113,12 +113,6 @@ def distances(ellipses_k5: FloatArray, xy: FloatArray) -> FloatArray:
     value = np.sqrt(squared)
     slope = np.sqrt(u * u + v * v) / np.maximum(value, 1e-12)
     return np.asarray((value - 1.0) / np.maximum(slope, 1e-12), dtype=np.float64)
-
-
-def _scatter(weights_kn: FloatArray, u_n3: FloatArray, v_n3: FloatArray) -> FloatArray:
-    """Weighted sums of outer products, one 3 x 3 matrix for each row of weights. -> (K, 3, 3)."""
-    products = (u_n3[:, :, None] * v_n3[:, None, :]).reshape(len(u_n3), 9)
-    return np.asarray((weights_kn @ products).reshape(-1, 3, 3), dtype=np.float64)
 
 
 def _parameters(vectors: FloatArray, to_linear: FloatArray, middle: FloatArray, scale: float) -> FloatArray:

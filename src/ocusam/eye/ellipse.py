@@ -28,7 +28,16 @@ from ocusam.core.errors import InputError
 from ocusam.core.geometry import Ellipse
 from ocusam.eye.contour import Contour
 from ocusam.eye.direct_fit import MIN_POINTS, distances, fit_many, median
-from ocusam.eye.rounded import circles, flatness_cost, refit
+from ocusam.eye.rounded import (
+    Shape,
+    as_complex,
+    circles,
+    ellipse_of,
+    flatness_cost,
+    normals_at,
+    refit_shape,
+    shape_of,
+)
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
@@ -176,11 +185,11 @@ def _tolerance(contour: Contour) -> float:
     return max(0.015 * diameter, 0.2 * contour.spacing_px, 0.3)
 
 
-def _plausible(ellipse: Ellipse, contour: Contour) -> bool:
+def _plausible(ellipse: Ellipse | Shape, contour: Contour) -> bool:
     return (
         ellipse.minor >= _MIN_AXIS_RATIO * ellipse.major
         and ellipse.area <= _MAX_GROWTH * max(contour.area_px, 1.0)
-        and bool(np.isfinite(ellipse.area))
+        and math.isfinite(ellipse.area)
     )
 
 
@@ -216,10 +225,12 @@ def _scores(distance_kn: FloatArray, usable: BoolArray, tolerance: float, growth
 def _refine(start: Ellipse, contour: Contour, usable: BoolArray, tolerance: float) -> tuple[Ellipse, float]:
     """Robust refit with a reach that shrinks to 4 robust standard deviations of the rim points, so that the
     ends of a lid's edge, which nearly touch the ellipse, lose their say. -> (ellipse, reach px)."""
-    best, reach = start, tolerance
+    points = as_complex(contour.points)
+    best, reach = shape_of(start), tolerance
     floor = max(0.05 * contour.spacing_px, 0.05)
     for _ in range(5):
-        distance = np.abs(best.distance(contour.points))
+        at = normals_at(points, best)
+        distance = np.abs(at[2])
         near = distance[usable & (distance < reach)]
         if len(near) < MIN_POINTS:
             break
@@ -227,14 +238,14 @@ def _refine(start: Ellipse, contour: Contour, usable: BoolArray, tolerance: floa
         next_reach = min(reach, max(4.0 * spread, floor))
         weights = np.maximum(1.0 - (distance / next_reach) ** 2, 0.0) ** 2 * usable
         # Neighbouring points of an outline share their error over about a logit sample.
-        step = math.pi * 0.5 * (best.major + best.minor) / len(weights)
+        step = 2.0 * math.pi * best.p / len(weights)
         together = max(1.0, 2.0 * contour.spacing_px / max(step, 1e-6))
         variance = max(spread, 0.05 * contour.spacing_px) ** 2 * together
-        fitted = refit(contour.points, weights, best, variance=variance)
+        fitted = refit_shape(points, weights, best, variance, at)
         if fitted is None or not _plausible(fitted, contour):
             break
         best, reach = fitted, next_reach
-    return best, reach
+    return ellipse_of(best), reach
 
 
 def _angular_share(ellipse: Ellipse, rim: FloatArray, sectors: int = 36) -> float:
@@ -243,4 +254,4 @@ def _angular_share(ellipse: Ellipse, rim: FloatArray, sectors: int = 36) -> floa
     dx, dy = rim[:, 0] - ellipse.center[0], rim[:, 1] - ellipse.center[1]
     t = np.arctan2((dy * cos - dx * sin) / ellipse.minor, (dx * cos + dy * sin) / ellipse.major)
     index = np.floor((t + math.pi) / (2.0 * math.pi) * sectors).astype(int) % sectors
-    return len(np.unique(index)) / sectors
+    return len(set(index.tolist())) / sectors

@@ -37,7 +37,6 @@ from ocusam.eye.rim_lines import FINE, NORMALS, Smoothed
 from ocusam.eye.rim_polish import Polished, normals_of, polish
 from ocusam.eye.rounded import (
     ComplexArray,
-    Shape,
     circles,
     ellipse_of,
     flatness_cost,
@@ -79,7 +78,11 @@ class RimFit(Polished):
 
 
 def refine_rim(
-    picture: NDArray[np.uint8], start: Ellipse, rim_points: FloatArray | None = None
+    picture: NDArray[np.uint8],
+    start: Ellipse,
+    rim_points: FloatArray | None = None,
+    *,
+    else_around: bool = False,
 ) -> RimFit | None:
     """Fit an ellipse to the picture's edge near `start`.
 
@@ -88,6 +91,7 @@ def refine_rim(
         start: the outline by the mask, px.
         rim_points: (N, 2) points of the mask's outline that are true rim; where there are none (a lid, the
             border), the picture is not looked at either. None: look all around.
+        else_around: where those points lead to no answer, look all around too.
 
     Returns:
         The fit, or None where the picture shows no rim near `start` that agrees well enough.
@@ -101,6 +105,14 @@ def refine_rim(
     if radius < 2.0 or start.minor < 0.2 * start.major:
         return None
     around = _Surroundings(picture, start, radius)
+    found = _refined(around, start, rim_points)
+    if found is None and else_around and rim_points is not None:
+        found = _refined(around, start, None)
+    return found
+
+
+def _refined(around: _Surroundings, start: Ellipse, rim_points: FloatArray | None) -> RimFit | None:
+    radius = 0.25 * (start.major + start.minor)
     seen = np.ones(_NORMALS, dtype=np.bool_) if rim_points is None else _seen(start, rim_points)
     now, contrast, carriers = start, 0.0, seen
     for number, reach in enumerate(_REACHES):
@@ -170,9 +182,9 @@ class _Surroundings:
         """Whether the standard deviation of the pixels' noise is more than so many grey levels (Immerkaer
         1996, DOI 10.1006/cviu.1996.0060, by a median: more than half of the second differences say so)."""
         if self._differences is None:
-            self._differences = cv2.filter2D(self._picture.raw, -1, _SECOND)
+            self._differences = np.abs(cv2.filter2D(self._picture.raw, -1, _SECOND))
         limit = levels * 6.0 / 1.4826
-        larger = np.count_nonzero((self._differences > limit) | (self._differences < -limit))
+        larger = np.count_nonzero(self._differences > limit)
         return bool(larger * 2 > self._differences.size)
 
     def polish(
@@ -229,14 +241,16 @@ def _robust(
     places, shape = places[known], shape_of(start)
     weights = np.zeros(len(known))
     for _ in range(_REFITS):
-        away = np.abs(normals_at(places, shape)[2])
+        at = normals_at(places, shape)
+        away = np.abs(at[2])
         close = away[away < near]
         if len(close) < MIN_POINTS:
             return None
         spread = 1.4826 * median(close)
         near = min(near, max(3.5 * spread, 0.35))
         weights = np.maximum(1.0 - (away / near) ** 2, 0.0) ** 2
-        new = _refitted(places, weights, shape, spread)
+        # Neighbouring places share what the iris does to them: count three as one.
+        new = refit_shape(places, weights, shape, 3.0 * max(spread, 0.1) ** 2, at)
         if new is None:
             return None
         shape = new
@@ -245,12 +259,6 @@ def _robust(
     carriers = np.zeros(len(valid), dtype=np.bool_)
     carriers[known[weights > 0.2]] = True
     return ellipse_of(shape), carriers
-
-
-def _refitted(places: ComplexArray, weights: FloatArray, shape: Shape, spread: float) -> Shape | None:
-    # Neighbouring places share what the iris does to them: count three as one.
-    used = weights > 0
-    return refit_shape(places[used], weights[used], shape, 3.0 * max(spread, 0.1) ** 2)
 
 
 def _median(levels: FloatArray) -> float:

@@ -181,8 +181,8 @@ def _hold(shape: Shape, outline: ComplexArray | None) -> Hold:
     if outline is None:
         return np.zeros((5, 5)), np.zeros(5)
     sd = OUTLINE_SD * 2.0 * shape.radius
-    away = normals_at(outline, shape)[2]
-    return pull(outline, tukey(away / (3.0 * sd)) / (sd**2 * OUTLINE_TOGETHER), shape)
+    at = normals_at(outline, shape)
+    return pull(at, tukey(at[2] / (3.0 * sd)) / (sd**2 * OUTLINE_TOGETHER))
 
 
 def _equations(

@@ -1,6 +1,6 @@
 """Ellipses with a weak wish for roundness: what decides where only a short arc is in sight.
 
-Purpose: circles as candidates (`circles`), and a refit in which roundness has a small say (`refit`).
+Purpose: circles as candidates (`circles`), and a refit in which roundness has a small say (`refit_shape`).
 
 Notable choices: the ellipse is `centre + p u + q conj(u)`, u on the unit circle, p real (the mean semi-axis)
 and q complex (half the difference of the semi-axes, turned by twice the angle): `Shape`, which is regular at
@@ -28,6 +28,8 @@ from ocusam.core.geometry import Ellipse
 
 FloatArray = NDArray[np.float64]
 ComplexArray = NDArray[np.complex128]
+At = tuple[ComplexArray, ComplexArray, FloatArray]
+"""What `normals_at` says of points."""
 
 ROUNDNESS = 0.1
 FLATTEST = 0.2
@@ -49,6 +51,21 @@ class Shape(NamedTuple):
         return self.p * self.p - abs(self.q) ** 2
 
     @property
+    def major(self) -> float:
+        """Full length of the longer axis, px."""
+        return 2.0 * (self.p + abs(self.q))
+
+    @property
+    def minor(self) -> float:
+        """Full length of the shorter axis, px."""
+        return 2.0 * (self.p - abs(self.q))
+
+    @property
+    def area(self) -> float:
+        """Area, px^2."""
+        return math.pi * self.determinant
+
+    @property
     def radius(self) -> float:
         """That of the circle of the same area, px."""
         return math.sqrt(abs(self.determinant))
@@ -67,8 +84,8 @@ def shape_of(e: Ellipse) -> Shape:
 
 def ellipse_of(shape: Shape) -> Ellipse:
     """The other way round."""
-    away, angle = abs(shape.q), math.degrees(0.5 * cmath.phase(shape.q)) % 180.0
-    axes = (2.0 * (shape.p + away), 2.0 * (shape.p - away))
+    angle = math.degrees(0.5 * cmath.phase(shape.q)) % 180.0
+    axes = (shape.major, shape.minor)
     return Ellipse((shape.center.real, shape.center.imag), axes, angle)
 
 
@@ -122,24 +139,26 @@ def moved(shape: Shape, step: FloatArray) -> Shape | None:
     return Shape(shape.center + complex(x, y), p, q)
 
 
-def normals_at(points: ComplexArray, shape: Shape) -> tuple[ComplexArray, ComplexArray, FloatArray]:
+def normals_at(points: ComplexArray, shape: Shape) -> At:
     """For points anywhere but the centre: the point of the unit circle that belongs to each, the outline's
     normal there, and the distance from the outline (first order, positive outside) px. -> (N,) each."""
     center, p, q = shape
     det = shape.determinant
     away = points - center
-    unit = p * away - q * away.conj()
+    unit = p * away
+    unit -= q * away.conj()
     length = np.maximum(np.abs(unit), 1e-9)
     unit /= length
-    normal = p * unit - q * unit.conj()
+    normal = p * unit
+    normal -= q * unit.conj()
     slope = np.abs(normal)
     normal /= slope
     return unit, normal, (length - det) / slope
 
 
-def pull(points: ComplexArray, weights: FloatArray, shape: Shape) -> tuple[FloatArray, FloatArray]:
-    """What weighted points (N,) add to the normal equations: left (5, 5), right (5,)."""
-    unit, normal, away = normals_at(points, shape)
+def pull(at: At, weights: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """What weighted points (N,), seen from a shape, add to the normal equations: left (5, 5), right (5,)."""
+    unit, normal, away = at
     slopes = jacobian(normal, unit)
     weighted = slopes.T * weights
     return weighted @ slopes, weighted @ away
@@ -152,11 +171,27 @@ def solved(left: FloatArray, right: FloatArray) -> FloatArray | None:
     return np.asarray(values[:, 0], dtype=np.float64) if found else None
 
 
-def refit_shape(points: ComplexArray, weights: FloatArray, start: Shape, variance: float) -> Shape | None:
-    """The shape that lies best between weighted points (N,), from a start nearby; see `refit`."""
+def refit_shape(
+    points: ComplexArray, weights: FloatArray, start: Shape, variance: float, at: At | None = None
+) -> Shape | None:
+    """The shape that lies best between weighted points.
+
+    Args:
+        points: (N,) px.
+        weights: (N,) not negative; places without weight have no say.
+        start: near the answer.
+        variance: of the distance of points of weight 1 from the outline, px^2; where k neighbours share
+            their error, k times that of one.
+        at: the points seen from the start (`normals_at`), where that is known already.
+    """
+    used = weights > 0
+    points, weights = points[used], weights[used]
+    at = normals_at(points, start) if at is None else (at[0][used], at[1][used], at[2][used])
     shape = start
-    for _ in range(_ITERATIONS):
-        left, right = with_wish(*pull(points, weights, shape), shape, variance)
+    for number in range(_ITERATIONS):
+        if number:
+            at = normals_at(points, shape)
+        left, right = with_wish(*pull(at, weights), shape, variance)
         step = solved(left + _TINY, right)
         now = None if step is None else moved(shape, step)
         if step is None or now is None:
@@ -165,21 +200,6 @@ def refit_shape(points: ComplexArray, weights: FloatArray, start: Shape, varianc
         if np.abs(step).max() < _STILL_PX:
             break
     return shape
-
-
-def refit(xy: FloatArray, weights: FloatArray, start: Ellipse, *, variance: float) -> Ellipse | None:
-    """The ellipse that lies best between weighted points, from a start nearby.
-
-    Args:
-        xy: (N, 2) px.
-        weights: (N,) not negative.
-        start: near the answer.
-        variance: of the distance of points of weight 1 from the outline, px^2; where k neighbours share
-            their error, k times that of one.
-    """
-    used = weights > 0
-    found = refit_shape(as_complex(xy[used]), weights[used], shape_of(start), variance)
-    return None if found is None else ellipse_of(found)
 
 
 def circles(xy: FloatArray, weights_kn: FloatArray) -> FloatArray:

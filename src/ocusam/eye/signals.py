@@ -173,9 +173,7 @@ def _refined(
     picture: NDArray[np.uint8], ellipse: Ellipse, contour: Contour, fit: EllipseFit | None
 ) -> RimFit | None:
     """The picture's edge, looked for where the mask's outline is true rim, then all around."""
-    if fit is not None and (rim := refine_rim(picture, ellipse, contour.points[fit.rim])) is not None:
-        return rim
-    return refine_rim(picture, ellipse)
+    return refine_rim(picture, ellipse, None if fit is None else contour.points[fit.rim], else_around=True)
 
 
 def _moments(contour: Contour) -> Ellipse | None:

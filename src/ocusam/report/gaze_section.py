@@ -31,7 +31,9 @@ _SHARES = ("data_loss", "outside_targets", "outside_sizes")
 
 def gaze_section(calibration: dict[str, Any]) -> list[str]:
     """Pieces of HTML; the figure with the id "targets" goes into its place."""
-    summary, targets = calibration.get("summary", []), calibration.get("targets", [])
+    summary, targets = list(calibration.get("summary", [])), calibration.get("targets", [])
+    if calibration.get("both"):
+        summary.append({**calibration["both"], "view": "both eyes"})
     known = [k for k in _SUMMARY if any(row.get(k) not in (None, "") for row in summary)]
     shown = [k for k in _TARGETS if any(row.get(k) not in (None, "") for row in targets)]
     rows = []
@@ -43,7 +45,7 @@ def gaze_section(calibration: dict[str, Any]) -> list[str]:
     return [
         "<h2>Gaze</h2>",
         html_table(
-            ["", *(f"view {r.get('view')}" for r in summary)],
+            ["", *(_head(r.get("view")) for r in summary)],
             [("", [_SUMMARY[k], *(cell(r.get(k), k in _SHARES) for r in summary)]) for k in known],
         ),
         *(
@@ -56,6 +58,10 @@ def gaze_section(calibration: dict[str, Any]) -> list[str]:
         '<div id="targets"></div>',
         html_table([_TARGETS[k] for k in shown], rows),
     ]
+
+
+def _head(view: object) -> str:
+    return str(view) if isinstance(view, str) else f"view {view}"
 
 
 def target_figure(targets: Sequence[dict[str, Any]]) -> Figure | None:

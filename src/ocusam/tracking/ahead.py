@@ -20,16 +20,18 @@ import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any
 
 import torch
 
+from ocusam.engines.network import EngineNetwork
 from ocusam.model.sam2 import SAM2
 from ocusam.model.values import ImageFeatures
 from ocusam.tracking.compiled import is_compiled
 from ocusam.tracking.session import VideoSession
-from ocusam.video.source import EndOfVideo, Frame
+from ocusam.video.source import EndOfVideo, Frame, VideoSource
 
 READ_AHEAD = 2
 """Frames read before they are wanted, beside those that are being encoded."""
@@ -73,6 +75,29 @@ class _Encoders:
 _ENCODERS = _Encoders()
 
 
+def _encodes_on_single_cores(model: SAM2) -> bool:
+    """Whether whole pictures are given to single cores."""
+    small = model.config.image_size <= _SMALL and model.device.type == "cpu"
+    # Autocast holds in one thread only, and what was compiled belongs to a number of threads.
+    return small and not torch.is_autocast_enabled("cpu") and not is_compiled(model)
+
+
+@contextmanager
+def threads_of_tracking(model: object, source: VideoSource) -> Iterator[None]:
+    """Compute with as many threads as `FramesAhead` leaves to the tracker.
+
+    An engine's programs are made for a number of threads. With the same number before the first frame is
+    tracked, for prompts, they need to be made only once. Nothing changes for other networks.
+    """
+    programs = isinstance(model, EngineNetwork) and _encodes_on_single_cores(model)
+    joined = programs and source.read_ahead and _ENCODERS.acquire()
+    try:
+        yield
+    finally:
+        if joined:
+            _ENCODERS.release()
+
+
 class FramesAhead:
     """Iterates over frame numbers; the session holds each frame (and its features) when it comes.
 
@@ -98,9 +123,7 @@ class FramesAhead:
     def __enter__(self) -> FramesAhead:
         if self._session.source.read_ahead and not self._alone:
             self._reader = ThreadPoolExecutor(1, "ocusam-read")
-            small = self._model.config.image_size <= _SMALL and self._model.device.type == "cpu"
-            # Autocast holds in one thread only, and what was compiled belongs to a number of threads.
-            if small and not torch.is_autocast_enabled("cpu") and not is_compiled(self._model):
+            if _encodes_on_single_cores(self._model):
                 self._encoders = _ENCODERS.acquire()
         return self
 

@@ -27,6 +27,7 @@ import av
 import av.error
 import cv2
 import numpy as np
+from av.video.reformatter import VideoReformatter
 
 from ocusam.core.errors import InputError
 from ocusam.video.reader import open_video
@@ -128,6 +129,7 @@ class StreamFeed(Feed):
     def __iter__(self) -> Iterator[Frame]:
         usual_ns = round(NANOSECONDS / (self.fps or NOMINAL_FPS))
         time_ns, shift_ns = -usual_ns, None
+        to_rgb = VideoReformatter()  # see `FileSource`
         try:
             for frame_idx, frame in enumerate(self._container.decode(video=0)):
                 next_ns = time_ns + usual_ns
@@ -136,7 +138,8 @@ class StreamFeed(Feed):
                     shift_ns = next_ns - stream_ns if shift_ns is None else shift_ns
                     next_ns = max(stream_ns + shift_ns, time_ns + 1)
                 time_ns = next_ns
-                yield Frame(frame_idx, time_ns, as_rgb(frame.to_ndarray(format="rgb24")))
+                rgb = to_rgb.reformat(frame, format="rgb24", threads=1)
+                yield Frame(frame_idx, time_ns, as_rgb(rgb.to_ndarray()))
         except (av.error.FFmpegError, OSError):
             return  # the other side went away: the stream has ended
 

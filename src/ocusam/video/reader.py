@@ -27,6 +27,7 @@ from typing import Any
 import av
 import av.error
 import numpy as np
+from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
 from ocusam.core.errors import InputError
@@ -77,6 +78,9 @@ class FileSource(VideoSource):
         self._other_size: str | None = None  # of a picture in mid-stream: the video ends before it
         self._pts = array("q")  # of the frames decoded from the start, gap-free
         self._buffer: OrderedDict[int, Frame] = OrderedDict()
+        # Kept, and without threads of its own: making these anew for each picture takes longer than
+        # converting it (github.com/PyAV-Org/PyAV/issues/2200).
+        self._to_rgb = VideoReformatter()
         self._lock = threading.RLock()  # frames are read ahead in one thread, and closed in another
         self._open()
         self._size = (0, 0)  # until the first picture
@@ -260,7 +264,9 @@ class FileSource(VideoSource):
         return size != self._size
 
     def _keep(self, frame_idx: int, picture: av.VideoFrame, keep: int) -> Frame:
-        image: NDArray[np.uint8] = np.asarray(picture.to_ndarray(format="rgb24"), dtype=np.uint8)
+        image: NDArray[np.uint8] = np.asarray(
+            self._to_rgb.reformat(picture, format="rgb24", threads=1).to_ndarray(), dtype=np.uint8
+        )
         turns = _turns(picture)
         if turns:
             image = np.ascontiguousarray(np.rot90(image, turns))

@@ -1,7 +1,8 @@
 """Gaze from a finished run and the targets that were looked at: `ocusam gaze`.
 
 Purpose: read the run and the table of targets, calibrate (or take an earlier calibration), write `gaze.csv`,
-`gaze_events.csv`, `calibration.json`, and make the page again with them.
+`gaze_events.csv`, `calibration.json`, with two eyes `gaze_both.csv` and `gaze_both_events.csv`, and make the
+page again with them.
 
 Notable choices: everything is computed before the first file is written; files of an earlier call are
 replaced. With an earlier calibration all targets are for validation: they say how far off it is now.
@@ -12,6 +13,7 @@ What it does not know: the video; nothing is tracked here.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,8 +24,11 @@ from ocusam.core.errors import InputError
 from ocusam.eye.calibration import Calibration
 from ocusam.eye.quality import doubtful
 from ocusam.eye.targets import VALIDATION, make_targets
+from ocusam.workflows.results.export_tables import eyes_of_views
+from ocusam.workflows.results.eye3d_tables import read_eye3d, with_directions
 from ocusam.workflows.results.eye_tables import read_tables, rules_of
 from ocusam.workflows.results.finished_run import open_run
+from ocusam.workflows.results.gaze_both import BOTH_FILES
 from ocusam.workflows.results.gaze_tables import (
     FILES,
     EyeTables,
@@ -51,6 +56,7 @@ def run_gaze(
     calibration: str | Path | None = None,
     out: str | Path | None = None,
     settings: GazeSettings | None = None,
+    eyes: Sequence[str] | None = None,
     report: bool = True,
     progress: Progress | None = None,
 ) -> Gaze:
@@ -63,6 +69,7 @@ def run_gaze(
         calibration: a `calibration.json` of another recording of the same person and camera; None: calibrate.
         out: folder to write; None: that of the run.
         settings: how targets are read, what is chosen from, how events are found.
+        eyes: "left", "right" or "-" for each view; None: two views are two eyes.
         report: make report.html again.
         progress: called after every picture of the page.
 
@@ -73,8 +80,13 @@ def run_gaze(
     folder, settings = Path(run), settings or GazeSettings()
     finished = open_run(folder)
     signals = finished.signals
+    if eyes is not None:
+        settings = replace(settings, eyes=eyes_of_views(eyes, finished.views, ("left", "right")))
     known_doubts = (folder / "doubtful.csv").is_file()
     doubts = finished.table("doubtful") if known_doubts else doubtful(signals)
+    model = read_eye3d(folder)
+    if model is not None:
+        signals = with_directions(signals, model[0])
     tables = EyeTables(signals, finished.blinks, doubts)
     table = targets if isinstance(targets, pl.DataFrame) or targets is None else read_targets(Path(targets))
     if calibration is not None:
@@ -122,7 +134,7 @@ def read_targets(path: Path) -> pl.DataFrame:
 
 
 def write_gaze(folder: Path, gaze: Gaze, facts: dict[str, Any]) -> None:
-    """Write the three files.
+    """Write the files: three, and two more where there are two eyes.
 
     Raises:
         OutputError: the folder cannot be written.
@@ -132,8 +144,14 @@ def write_gaze(folder: Path, gaze: Gaze, facts: dict[str, Any]) -> None:
         FILES[1]: gaze.events.write_csv(None, null_value="", float_precision=4),
         FILES[2]: json.dumps({**facts, **gaze.record()}, indent=2, ensure_ascii=False, default=str) + "\n",
     }
+    if gaze.both is not None:
+        for name, table in zip(BOTH_FILES, (gaze.both.table, gaze.both.events), strict=True):
+            text[name] = table.write_csv(None, null_value="", float_precision=4)
     for name, content in text.items():
         write_bytes(folder / name, content.encode("utf-8"))
+    for name in BOTH_FILES:
+        if name not in text:  # of an earlier call that had two eyes
+            (folder / name).unlink(missing_ok=True)
 
 
 def _elsewhere(calibration: Calibration) -> Calibration:

@@ -9,6 +9,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from ocusam.core.geometry import Ellipse
+from ocusam.eye.reflection.find import find_spots
 from ocusam.eye.reflection.follow import GlintFollower, follow_reflections
 from ocusam.eye.signals import LOST, Measurement, SignalTable
 
@@ -55,6 +56,30 @@ def test_reflections_keep_their_names_over_a_saccade_and_a_lamp_that_goes_out() 
         assert set(found) == set(lit), i
         assert all(math.dist(found[k].ellipse.center, lit[k]) < 0.6 for k in lit), i
     assert 0.45 < follower.share < 0.55
+
+
+def test_a_speck_taken_for_a_hidden_lamp_gives_way_when_that_comes_back() -> None:
+    follower, lamp, speck = GlintFollower(), (80.0, 70.0), (89.0, 76.0)
+    pupil = _disc((90.0, 80.0), 50.0)
+    follower.begin(_eye((90.0, 80.0), {"cr0": lamp}, 0), {"cr0": _disc(lamp, 5.0)}, pupil)
+    places = []
+    for i in range(1, 80):
+        lit = {"speck": speck} if 30 <= i < 50 else {"cr0": lamp, "speck": speck}
+        spots = follower.step(_eye((90.0, 80.0), lit, i), pupil)
+        places.append((i, spots["cr0"].ellipse.center if "cr0" in spots else None))
+    assert any(at is not None and math.dist(at, speck) < 1.0 for i, at in places if 30 <= i < 50)
+    assert all(at is not None and math.dist(at, lamp) < 0.6 for i, at in places if not 30 <= i < 50)
+
+
+def test_a_later_click_says_where_a_reflection_is() -> None:
+    follower, here, there = GlintFollower(), (80.0, 70.0), (96.0, 72.0)
+    pupil, both = _disc((90.0, 80.0), 50.0), {"a": here, "b": there}
+    follower.begin(_eye((90.0, 80.0), both, 0), {"cr0": _disc(here, 5.0)}, pupil)
+    for i in range(1, 12):
+        spots = find_spots(_eye((90.0, 80.0), both, i), pupil)
+        pins = {"cr0": _disc((there[0] + 1.0, there[1]), 5.0)} if i == 6 else None
+        at = follower.among(spots, pupil, pins)["cr0"].ellipse.center
+        assert math.dist(at, here if i < 6 else there) < 0.6, i
 
 
 def test_nothing_is_seen_in_the_dark_and_nothing_is_followed_without_light() -> None:

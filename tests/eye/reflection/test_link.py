@@ -52,6 +52,22 @@ def test_lamps_that_touch_stay_two_and_a_smear_stays_one() -> None:
     assert len(found) == 1 and math.dist(found[0].ellipse.center, (100.0, 80.0)) < 0.5
 
 
+def test_reflections_are_found_in_difficult_surroundings() -> None:
+    rows, cols = np.mgrid[: SIZE[0], : SIZE[1]]
+    light = np.full(SIZE, 60.0)
+    light[np.hypot(cols - 100, rows - 80) < 7] = 20.0  # a narrow pupil
+    rng = np.random.default_rng(3)
+    for x, y in rng.uniform((84, 94), (114, 101), (24, 2)):  # what glistens below
+        light[np.hypot(cols - x, rows - y) < 1.5] = 250.0
+    light[:, 118:] = 235.0  # white
+    lamps = ((84.0, 78.0), (101.0, 83.0), (115.0, 70.0))  # far away, as large as half the pupil, beside white
+    for (x, y), size in zip(lamps, (2.0, 4.0, 2.0), strict=True):
+        light[np.hypot(cols - x, rows - y) < size] = 250.0
+    found = find_spots(np.asarray(light, np.uint8), Ellipse((100.0, 80.0), (14.0, 14.0)))
+    for lamp in lamps:
+        assert min(math.dist(s.ellipse.center, lamp) for s in found) < 0.5, lamp
+
+
 def test_reflections_are_those_that_go_along_with_the_pupil() -> None:
     frames = []
     for i in range(40):

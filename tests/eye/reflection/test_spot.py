@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import cv2
 import numpy as np
 import polars as pl
 import pytest
@@ -11,6 +12,8 @@ from numpy.typing import NDArray
 
 from ocusam.core.geometry import Ellipse
 from ocusam.eye.reflection import locate_reflection, with_pupil_cr_vectors
+from ocusam.eye.reflection.find import find_spots
+from ocusam.eye.reflection.follow import nearest
 from ocusam.eye.signals import COLUMNS
 from ocusam.synthetic.eye import iter_eye_frames, lab_style
 
@@ -45,6 +48,27 @@ def test_two_spots_that_touch_are_told_apart() -> None:
         found = locate_reflection(picture, Ellipse((click, 30.5), (9.0, 9.0), 0.0))
         assert found is not None
         assert math.dist(found.ellipse.center, (x, 30.0)) < 0.8
+
+
+@pytest.mark.parametrize("way", ["located", "found"])
+def test_a_blurred_reflection_on_the_pupils_rim_is_not_drawn_to_the_iris(way: str) -> None:
+    """A lamp several times as bright as the camera's limit, on a rim, blurred by 2.2 px."""
+    rows, cols = np.mgrid[:90, :110] * 1.0
+    light = np.where(np.hypot(cols - 40.0, rows - 45.0) < 22.0, 25.0, 70.0)
+    light[np.hypot(cols - 62.0, rows - 45.0) < 3.6] = 400.0
+    picture = np.asarray(np.clip(cv2.GaussianBlur(light, (0, 0), 2.2), 0, 255), np.uint8)
+    truth = _middle(np.hypot(cols - 62.0, rows - 45.0) < 3.6)
+    if way == "located":
+        spot = locate_reflection(picture, Ellipse((62.0, 44.0), (8.0, 8.0), 0.0))
+    else:
+        spot = nearest(find_spots(picture, Ellipse((40.0, 45.0), (44.0, 44.0))), Ellipse(truth, (8.0, 8.0)))
+    assert spot is not None and spot.saturated
+    assert math.dist(spot.ellipse.center, truth) < 0.12
+
+
+def _middle(inside: NDArray[np.bool_]) -> tuple[float, float]:
+    rows, cols = np.nonzero(inside)
+    return float(cols.mean()), float(rows.mean())
 
 
 def test_no_spot_no_answer() -> None:

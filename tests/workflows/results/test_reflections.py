@@ -34,11 +34,18 @@ def _pupil(i: int) -> Ellipse:
 
 @pytest.fixture(scope="module")
 def video() -> NDArray[np.uint8]:
+    return _video(dark=range(0))
+
+
+def _video(dark: range) -> NDArray[np.uint8]:
+    """The eye with its two lamps; the right one is out on the frames `dark`."""
     rows, cols = np.mgrid[:120, :160]
     out = []
     for i in range(FRAMES):
         light = eye_picture(None if i in CLOSED else _pupil(i)).astype(np.float64)
-        for x, y in _lamps(i).values() if i not in CLOSED else ():
+        for name, (x, y) in _lamps(i).items() if i not in CLOSED else ():
+            if name == "right" and i in dark:
+                continue
             light += 220.0 * np.exp(-((cols - x) ** 2 + (rows - y) ** 2) / (2 * 1.1**2))
         out.append(np.clip(light, 0, 255).astype(np.uint8))
     return np.stack(out)
@@ -85,6 +92,21 @@ def test_a_click_says_which_and_how_it_is_called(video: NDArray[np.uint8]) -> No
     rec = _track(video, "auto", f"cr3:{round(x)},{round(y)}@5")
     assert sorted(rec.signals["object"].unique()) == ["cr3", "pupil"]
     assert _far(rec.signals, "cr3", "right") < 0.5
+
+
+def test_a_clicked_reflection_is_the_light_and_not_the_mask() -> None:
+    """The fake network's mask of a reflection is the pupil, on every frame; the lamp is out on five."""
+    dark = range(42, 47)
+    x, y = _lamps(20)["right"]
+    rows = _track(_video(dark), "auto", f"cr3:{round(x) + 1},{round(y)}@20").signals
+    rows = rows.filter(pl.col("object") == "cr3")
+    found = rows.filter(pl.col("state") == "tracked")
+    shown = [i for i in range(FRAMES) if i not in CLOSED and i not in dark]
+    assert found["frame_idx"].to_list() == shown  # before the click and after it
+    places = found.select("frame_idx", "center_x_px", "center_y_px").rows()
+    assert max(math.dist((x, y), _lamps(i)["right"]) for i, x, y in places) < 0.5
+    gone = rows.filter(pl.col("frame_idx").is_in(list(dark)))
+    assert set(gone["state"]) == {"lost"} and gone["center_x_px"].null_count() == len(gone)
 
 
 def test_an_interrupted_run_comes_to_the_same(video: NDArray[np.uint8], tmp_path: Path) -> None:

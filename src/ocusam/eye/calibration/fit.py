@@ -32,6 +32,7 @@ import polars as pl
 
 from ocusam.core.errors import InputError
 from ocusam.eye.calibration.held_gaze import (
+    EYE3D,
     MIN_SAMPLES,
     PUPIL,
     PUPIL_CR,
@@ -72,7 +73,7 @@ class Choice:
     """What a calibration may choose from; None: all of it.
 
     Attributes:
-        feature: "pupil_cr" or "pupil".
+        feature: "pupil_cr", "pupil", or "eye3d" (the optical axis by `eye.sphere`; only when asked for).
         reflection: name of the object whose vector is used.
         model: a key of `MODELS`.
         size_correction: with the pupil's diameter, or without.
@@ -84,8 +85,8 @@ class Choice:
     size_correction: bool | None = None
 
     def __post_init__(self) -> None:
-        if self.feature not in (None, PUPIL_CR, PUPIL):
-            raise InputError(f"Unknown feature {self.feature!r}: give pupil_cr or pupil.")
+        if self.feature not in (None, PUPIL_CR, PUPIL, EYE3D):
+            raise InputError(f"Unknown feature {self.feature!r}: give pupil_cr or pupil, or eye3d.")
         if self.model is not None and self.model not in MODELS:
             raise InputError(f"Unknown model {self.model!r}: give one of {', '.join(MODELS)}.")
 
@@ -95,7 +96,7 @@ class Calibration:
     """A fitted map from one eye's features to gaze in degrees.
 
     Attributes:
-        feature: "pupil_cr" or "pupil".
+        feature: "pupil_cr", "pupil" or "eye3d".
         reflection: object name of the reflection of "pupil_cr", or "".
         model: name of the polynomial, a key of `MODELS`.
         with_size: whether the pupil's diameter is part of it.
@@ -121,6 +122,11 @@ class Calibration:
     checked: pl.DataFrame
     tried: pl.DataFrame
 
+    @property
+    def source(self) -> str:
+        """What `held_gaze` takes its features from."""
+        return EYE3D if self.feature == EYE3D else self.reflection
+
     def predict(self, features: FloatArray) -> FloatArray:
         """(N, 2) degrees for (N, 3) feature x, y and diameter; NaN where one that is needed is missing."""
         return _design((features - self.center) / self.scale, self.model, self.with_size) @ self.weights
@@ -130,7 +136,7 @@ class Calibration:
         `outside_targets`, `outside_sizes`: whether that is beyond what was calibrated. Rows without the pupil
         (or the reflection, where it is needed) stay empty."""
         eye = eye_rows(signals, view)
-        features = eye.features(self.reflection)
+        features = eye.features(self.source)
         gaze = self.predict(features)
         there = np.isfinite(gaze).all(axis=1)
         made = pl.DataFrame({
@@ -220,7 +226,7 @@ def calibrate(
     most: tuple[int, list[str]] = (-1, [])
     models = [choice.model] if choice.model is not None else list(MODELS)
     for feature, reflection in _candidates(eye, choice):
-        held, reasons = hold(eye, targets, reflection)
+        held, reasons = hold(eye, targets, EYE3D if feature == EYE3D else reflection)
         places = len(_places(held))
         if places > most[0]:
             most = (places, [f"target {number}: {reason}" for number, reason in reasons.items()])
@@ -269,13 +275,17 @@ def drift(
     """
     eye = eye_rows(signals, view, blinks, doubts)
     targets = make_targets(targets, int(eye.time_ns[0]), int(eye.time_ns[-1]))
-    held, reasons = hold(eye, targets, calibration.reflection)
+    held, reasons = hold(eye, targets, calibration.source)
     predicted = [np.median(calibration.predict(h.features), axis=0) for h in held]
     return _checked(VALIDATION, held, predicted, reasons, calibration)
 
 
 def _candidates(eye: EyeRows, choice: Choice) -> list[tuple[str, str]]:
     """(feature, reflection) to try."""
+    if choice.feature == EYE3D:
+        if eye.axis is None:
+            raise InputError("Feature eye3d needs a model of the eyeball: run `ocusam eye3d` before.")
+        return [(EYE3D, "")]
     if choice.reflection is not None and choice.reflection not in eye.vectors:
         known = ", ".join(eye.vectors) or "none"
         raise InputError(f"No reflection {choice.reflection!r} was tracked well enough; there are: {known}.")

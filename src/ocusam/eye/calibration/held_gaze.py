@@ -24,7 +24,9 @@ from ocusam.eye.reflection.spot import VECTOR_COLUMNS
 from ocusam.eye.signals import TRACKED, is_reflection
 
 FloatArray = NDArray[np.float64]
-PUPIL_CR, PUPIL = "pupil_cr", "pupil"
+PUPIL_CR, PUPIL, EYE3D = "pupil_cr", "pupil", "eye3d"
+DIRECTION_COLUMNS = ("direction_x_deg", "direction_y_deg")
+"""Of the optical axis by a model of the eyeball (`eye.sphere`), where one was fitted."""
 SKIP_S, STABLE_S, PAD_MS = 0.4, 0.5, 50.0
 BINS, MIN_SAMPLES, OUTLIER = 5, 5, 5.0
 SHARE_OF_STEADIEST = 0.5
@@ -40,6 +42,7 @@ class EyeRows:
         pupil: (N, 3) x, y and diameter of the pupil, px; NaN where not tracked.
         vectors: reflection -> (N, 2) pupil-CR vector, px; NaN where either is not tracked.
         clean: (N,) bool, false near blinks and on doubtful frames.
+        axis: (N, 2) direction of the optical axis, deg; None without a model of the eyeball.
     """
 
     frame_idx: NDArray[np.int64]
@@ -47,13 +50,16 @@ class EyeRows:
     pupil: FloatArray
     vectors: dict[str, FloatArray]
     clean: NDArray[np.bool_]
+    axis: FloatArray | None = None
 
-    def features(self, reflection: str) -> FloatArray:
-        """(N, 3) x, y and the pupil's diameter; of the vector to `reflection`, or of the pupil ("")."""
-        if not reflection:
+    def features(self, source: str) -> FloatArray:
+        """(N, 3) x, y and the pupil's diameter; of the vector to a reflection of that name, of the optical
+        axis ("eye3d"), or of the pupil ("")."""
+        if not source:
             return self.pupil
         none = np.full((len(self.pupil), 2), np.nan)
-        return np.concatenate([self.vectors.get(reflection, none), self.pupil[:, 2:]], axis=1)
+        xy = self.axis if source == EYE3D else self.vectors.get(source)
+        return np.concatenate([none if xy is None else xy, self.pupil[:, 2:]], axis=1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,7 +128,10 @@ def eye_rows(
     if doubts is not None:
         odd = doubts.filter((pl.col("view") == view) & (pl.col("object") == "pupil"))["frame_idx"]
         clean &= ~np.isin(frames, odd.to_numpy())
-    return EyeRows(frames, time, _array(pupil.select(xyd)), vectors, clean)
+    axis = None
+    if set(DIRECTION_COLUMNS) <= set(signals.columns):
+        axis = _array(pupil.select(pl.when(tracked).then(pl.col(c)) for c in DIRECTION_COLUMNS))
+    return EyeRows(frames, time, _array(pupil.select(xyd)), vectors, clean, axis)
 
 
 def reflections(signals: pl.DataFrame) -> list[str]:
@@ -133,18 +142,18 @@ def reflections(signals: pl.DataFrame) -> list[str]:
     return [name for n, name in sorted(found, key=lambda f: (-f[0], f[1])) if n >= SHARE_OF_STEADIEST * most]
 
 
-def hold(eye: EyeRows, targets: pl.DataFrame, reflection: str = "") -> tuple[list[Held], dict[int, str]]:
+def hold(eye: EyeRows, targets: pl.DataFrame, source: str = "") -> tuple[list[Held], dict[int, str]]:
     """Samples of every target.
 
     Args:
         eye: of `eye_rows`.
         targets: of `targets.make_targets`.
-        reflection: whose vector is taken, "" for the pupil alone.
+        source: name of the reflection whose vector is taken, "eye3d", or "" for the pupil alone.
 
     Returns:
         (targets with enough samples in order of time, reason by number for the others).
     """
-    features = eye.features(reflection)
+    features = eye.features(source)
     there = np.asarray(np.isfinite(features).all(axis=1))
     found, reasons = [], {}
     for row in targets.sort("start_ns").iter_rows(named=True):

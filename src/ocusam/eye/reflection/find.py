@@ -6,7 +6,8 @@ reflections, and which lamp each belongs to, is decided over time (`follow`, `li
 Notable choices: peaks of differences of Gaussians at three or four sizes (spots from about 1 px to a fifth of
 the pupil), the strongest first. Two peaks between which the light hardly falls are one spot; where it does,
 every pixel belongs to the nearest peak, so lamps that touch stay apart. A spot is what hangs together above
-half of its height, and its centre that of the light above that, as in `spot.locate_reflection`. A large pupil
+half of its height, or above more of it where it stands beside something as bright (the sclera, a lid); its
+centre is that of its light over the ground around it (`light`), as in `spot.locate_reflection`. A large pupil
 is looked at on a smaller picture made of the brightest pixel of every block, so that a spot of few pixels
 keeps its light. No state: the same picture and pupil give the same spots, whatever came before, so a run that
 is stopped and goes on finds the same.
@@ -25,12 +26,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ocusam.core.geometry import Ellipse
-from ocusam.eye.reflection.spot import SATURATED, Spot, noise_of
+from ocusam.eye.reflection.light import SATURATED, center_of_light
+from ocusam.eye.reflection.spot import Spot, noise_of
 
 F32 = NDArray[np.float32]
 REACH = 1.8
 """How far from the pupil's centre spots are looked for, in diameters of the pupil."""
-LIMIT = 12
+LIMIT = 20
+_SMALL_PUPIL = 0.08  # of the picture's shorter side: a smaller pupil counts as one of this size
 LEAST_CONTRAST = 12.0
 _SMALLEST = 0.8  # standard deviation of the smallest spot, px of the reduced picture
 _LARGEST = 0.09  # of the pupil's diameter
@@ -38,8 +41,12 @@ _REDUCED = 56.0  # px of the pupil's diameter from which on the picture is reduc
 _LEAST = 2.5  # grey levels of a difference of Gaussians; a spot of its own size gives 0.3 of its contrast
 _DIP = 0.85  # of the lower of two peaks: less light between them than this makes two spots
 _GROUND = 0.35  # quantile of a spot's surroundings
-_LARGEST_SHARE = 0.15  # of the pupil's area
-_LONGEST = 0.2  # half of a spot's length, in diameters of the pupil: beyond it is not looked for its end
+_LARGEST_SHARE = 0.35  # of the pupil's area
+_HEIGHTS = (0.5, 0.65, 0.8)  # of a spot, above which it is looked for what hangs together
+_LEAST_ABOVE = 12.0  # grey levels of a spot above such a height, but for the first
+_STANDS_OUT = 0.12  # difference of Gaussians over the height, from which on other heights are tried
+_TRIES = 1.4  # as many peaks are looked at as spots are asked for
+_LONGEST = 0.3  # half of a spot's length, in diameters of the pupil: beyond it is not looked for its end
 _THINNEST = 0.1  # of the axes; a spot smeared by a saccade is long
 _LARGE_PX = 6
 
@@ -55,7 +62,7 @@ def find_spots(
         reach: how far, in diameters of the pupil.
         limit: at most so many.
     """
-    size = max(pupil.major, 6.0)
+    size = max(pupil.major, _SMALL_PUPIL * min(picture.shape[:2]), 6.0)
     x0, y0 = (max(0, math.floor(c - reach * size)) for c in pupil.center)
     x1, y1 = (max(0, math.ceil(c + reach * size) + 1) for c in pupil.center)
     part = picture[y0:y1, x0:x1]
@@ -63,26 +70,37 @@ def find_spots(
         return []
     if part.ndim == 3:
         part = cv2.cvtColor(np.ascontiguousarray(part), cv2.COLOR_RGB2GRAY)
-    peaks = _peaks(part, size, max(1, math.ceil(size / _REDUCED)))
     middle = (pupil.center[0] - x0, pupil.center[1] - y0)
-    peaks = [p for p in peaks if math.hypot(p[0] - middle[0], p[1] - middle[1]) <= reach * size]
+    peaks = _near(_peaks(part, size, max(1, math.ceil(size / _REDUCED))), middle, reach * size)
     grey = part.astype(np.float32)
-    peaks = _distinct(cv2.GaussianBlur(grey, (0, 0), _SMALLEST), peaks[: 3 * limit], 0.6 * size)[: limit + 4]
+    tries = math.ceil(_TRIES * limit)
+    peaks = _distinct(cv2.GaussianBlur(grey, (0, 0), _SMALLEST), peaks[: 2 * tries], 0.3 * size + 3.0)[:tries]
     half = round(0.6 * size)  # around the pupil is enough to know it
     i, j = max(0, round(middle[1]) - half), max(0, round(middle[0]) - half)
     noise = noise_of(grey[i : i + 2 * half, j : j + 2 * half])
-    largest = _LARGEST_SHARE * 0.785 * size**2 + _LARGE_PX
-    found = []
+    found: list[Spot] = []
     for k, peak in enumerate(peaks):
         near = [p for j, p in enumerate(peaks) if j != k and math.dist(p[:2], peak[:2]) < 8.0 * peak[2] + 4.0]
-        spot = _measured(grey, peak, near, noise, _LONGEST * size)
-        if spot is None or spot.area_px > largest or spot.ellipse.minor < _THINNEST * spot.ellipse.major:
+        spot = _measured(grey, peak, near, noise, size)
+        if spot is None:
             continue
         found.append(replace(spot, ellipse=spot.ellipse.translated(x0, y0)))
-    return found[:limit]
+        if len(found) == limit:
+            break
+    return found
 
 
-Peak = tuple[float, float, float]  # x, y, standard deviation, px
+Peak = tuple[float, float, float, float]  # x, y, standard deviation, px; difference of Gaussians
+
+
+def _near(peaks: list[Peak], middle: tuple[float, float], reach: float) -> list[Peak]:
+    """Those within reach, the strongest first, but nearer ones before others: what glistens on lids and
+    lashes is farther away than a reflection."""
+    if not peaks:
+        return []
+    far = np.hypot(*(np.array(peaks)[:, :2] - middle).T) / reach
+    order = np.argsort(np.arange(len(peaks)) * (1.0 + far**2), kind="stable")
+    return [peaks[k] for k in order[far[order] <= 1.0].tolist()]
 
 
 def _peaks(part: NDArray[np.uint8] | F32, size: float, step: int) -> list[Peak]:
@@ -105,35 +123,40 @@ def _peaks(part: NDArray[np.uint8] | F32, size: float, step: int) -> list[Peak]:
     table = np.concatenate(rows)
     table = table[np.argsort(-table[:, 0], kind="stable")]
     offset = 0.5 * (step - 1)
-    return [(x * step + offset, y * step + offset, s * step) for _, x, y, s in table.tolist()]
+    return [(x * step + offset, y * step + offset, s * step, v) for v, x, y, s in table.tolist()]
 
 
 def _distinct(grey: F32, peaks: list[Peak], longest: float) -> list[Peak]:
     """Without those that are a stronger one's, or on the way to which the light hardly falls; `longest`: of a
     spot, px."""
+    ground = cv2.erode(grey, np.ones((13, 13), np.uint8))
     kept: list[Peak] = []
-    for x, y, s in peaks:
-        for a, b, c in kept:
+    for x, y, s, v in peaks:
+        for a, b, c, _ in kept:
             away = math.hypot(x - a, y - b)
             if away < 1.2 * min(c, s) + 0.8 or (
-                away < longest and not _falls(grey, (x, y), (a, b), math.ceil(away))
+                away < longest and not _falls(grey, ground, (x, y), (a, b), math.ceil(away))
             ):
                 break
         else:
-            kept.append((x, y, s))
+            kept.append((x, y, s, v))
     return kept
 
 
-def _falls(grey: F32, a: tuple[float, float], b: tuple[float, float], steps: int) -> bool:
+def _falls(grey: F32, ground: F32, a: tuple[float, float], b: tuple[float, float], steps: int) -> bool:
     """Whether the light falls on the way between two peaks."""
-    t = np.linspace(0.0, 1.0, max(steps, 2) + 1)
-    x = np.minimum((a[0] + t * (b[0] - a[0]) + 0.5).astype(np.intp), grey.shape[1] - 1)
-    y = np.minimum((a[1] + t * (b[1] - a[1]) + 0.5).astype(np.intp), grey.shape[0] - 1)
+    t = _way(max(steps, 2))
+    height, width = grey.shape
+    x = np.minimum((a[0] + t * (b[0] - a[0]) + 0.5).astype(np.intp), width - 1)
+    y = np.minimum((a[1] + t * (b[1] - a[1]) + 0.5).astype(np.intp), height - 1)
     along = grey[y, x]
-    i, j = round(a[1]), round(a[0])
-    ground = float(grey[max(0, i - 6) : i + 7, max(0, j - 6) : j + 7].min())
-    lower = min(float(along[0]), float(along[-1])) - ground
-    return float(along.min()) - ground < _DIP * lower
+    below = float(ground[min(round(a[1]), height - 1), min(round(a[0]), width - 1)])
+    return float(along.min()) - below < _DIP * (min(float(along[0]), float(along[-1])) - below)
+
+
+@lru_cache(maxsize=256)
+def _way(steps: int) -> NDArray[np.float64]:
+    return np.linspace(0.0, 1.0, steps + 1)
 
 
 @lru_cache(maxsize=64)
@@ -142,11 +165,11 @@ def _grid(reach: int) -> tuple[F32, F32]:
     return x, y
 
 
-def _measured(grey: F32, peak: Peak, others: list[Peak], noise: float, longest: float) -> Spot | None:
-    """The spot around a peak, None where there is hardly one. Its end is not looked for beyond
-    `longest` px."""
+def _measured(grey: F32, peak: Peak, others: list[Peak], noise: float, size: float) -> Spot | None:
+    """The spot around a peak, None where there is hardly one; `size`: of the pupil, px."""
     px, py = min(round(peak[0]), grey.shape[1] - 1), min(round(peak[1]), grey.shape[0] - 1)
-    reach = math.ceil(3.0 * peak[2] + 2.0)
+    largest = _LARGEST_SHARE * 0.785 * size**2 + _LARGE_PX
+    reach, step = math.ceil(3.0 * peak[2] + 2.0), 0
     while True:
         x, y = _grid(reach)
         top, left = max(0, reach - py), max(0, reach - px)
@@ -157,34 +180,51 @@ def _measured(grey: F32, peak: Peak, others: list[Peak], noise: float, longest: 
         ground = float(np.partition(part, k, axis=None)[k])
         near = part[max(0, reach - top - 1) : reach - top + 2, max(0, reach - left - 1) : reach - left + 2]
         height = float(near.max()) - ground
-        if height < LEAST_CONTRAST:
+        if height < LEAST_CONTRAST or (step and (1.0 - _HEIGHTS[step]) * height < _LEAST_ABOVE):
             return None
-        bright = part > ground + 0.5 * height
-        for a, b, _ in others:
+        level = ground + _HEIGHTS[step] * height
+        bright = part > level
+        for a, b, *_ in others:
             bright &= (x - (a - px)) ** 2 + (y - (b - py)) ** 2 > x**2 + y**2
         _, labels = cv2.connectedComponents(bright.view(np.uint8), connectivity=8)
-        at = np.unravel_index(int(np.argmax(np.where(bright, 100.0 - np.hypot(x, y), 0.0))), part.shape)
+        at = (reach - top, reach - left)
+        if not bright[at]:  # the nearest that is
+            at = divmod(int(np.argmin(np.where(bright, x**2 + y**2, np.inf))), part.shape[1])
+            if not bright[at]:
+                return None
         spot = labels == labels[at]
-        if not bright[at]:
-            return None
         ends = spot[0].any() or spot[-1].any() or spot[:, 0].any() or spot[:, -1].any()
-        if not ends or reach > longest:
-            break
-        reach *= 2
-    x, y, light = x[spot], y[spot], part[spot]
-    area = float(len(light))
-    # Light above half the height only (`spot.locate_reflection`).
-    weight = light - (ground + 0.5 * height if area >= _LARGE_PX else ground)
+        if ends and reach <= max(_LONGEST * size, 8.0):
+            reach *= 2
+            continue
+        rows, cols = np.nonzero(spot)
+        if len(rows) <= largest and not ends:
+            rows, cols = rows + (py - reach + top), cols + (px - reach + left)
+            found = _of_pixels(grey, rows, cols, level, noise, height)
+            if found.ellipse.minor >= _THINNEST * found.ellipse.major:
+                return found
+        step, reach = step + 1, math.ceil(3.0 * peak[2] + 2.0)
+        if step == len(_HEIGHTS) or peak[3] < _STANDS_OUT * height:
+            return None
+
+
+def _of_pixels(
+    grey: F32, rows: NDArray[np.intp], cols: NDArray[np.intp], level: float, noise: float, height: float
+) -> Spot:
+    """The spot made of some pixels, those above a level."""
+    light = grey[rows, cols]
+    area, saturated = float(len(light)), bool(light.max() >= SATURATED)
+    centre = center_of_light(grey, rows, cols, noise) if area >= _LARGE_PX else None
+    if centre is not None:
+        return Spot(_shape(cols, rows, centre[:2]), area, saturated, centre[2], height)
+    weight = light - (level if area >= _LARGE_PX else level - 0.5 * height)
     total = max(float(weight.sum()), 1e-9)
-    cx, cy = float(weight @ x) / total, float(weight @ y) / total
-    free = light < SATURATED
-    squares = float((((x - cx) ** 2 + (y - cy) ** 2) * free).sum())
-    center = (px + cx, py + cy)
-    saturated = height + ground >= SATURATED
-    return Spot(_shape(x, y, center), area, saturated, noise * math.sqrt(0.5 * squares) / total, height)
+    x, y = float(weight @ cols) / total, float(weight @ rows) / total
+    squares = float((((cols - x) ** 2 + (rows - y) ** 2) * (light < SATURATED)).sum())
+    return Spot(_shape(cols, rows, (x, y)), area, saturated, noise * math.sqrt(0.5 * squares) / total, height)
 
 
-def _shape(x: F32, y: F32, center: tuple[float, float]) -> Ellipse:
+def _shape(x: NDArray[np.intp], y: NDArray[np.intp], center: tuple[float, float]) -> Ellipse:
     """The ellipse with the second moments of some pixels; a pixel's own is 1/12 px^2."""
     xx, yy = float(x.var()) + 1.0 / 12.0, float(y.var()) + 1.0 / 12.0
     xy = float(((x - x.mean()) * (y - y.mean())).mean())

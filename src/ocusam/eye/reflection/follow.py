@@ -12,7 +12,9 @@ lamps' reflections are one constellation: its place goes with the pupil and is f
 all shifts that bring one reflection onto one spot, the one that brings most of them onto spots of their own
 size and brightness), its shape is learnt slowly, so that a frame smeared by a saccade does not bend it. A
 reflection that has no spot there is *lost* on that frame; it comes back in its place among the others. Where
-none is seen, the search widens with every frame, up to half a pupil.
+none is seen, the search widens with every frame, up to a third of a pupil. Where the constellation used to be
+over the last frames (`home`) is remembered beside where it was seen last: a speck that was taken for a hidden
+lamp gives way when the lamp comes back.
 
 What it does not know: which lamp a reflection belongs to but by its place among the others; a lamp alone may
 take another's place while it is away.
@@ -42,19 +44,19 @@ SHARE_RANGE = (0.25, 0.9)
 _SHARE_WEIGHT = 400.0  # px^2 of the pupil's motion that the first value is worth
 _NEAR_PX, _NEAR_SHARE = 1.5, 0.04  # reach of the search, px and share of the pupil's diameter
 _OF_MOTION = 0.15  # reach added for each px that the pupil moved
-_GROWTH = 0.03  # reach added for each frame away, share of the pupil's diameter
-_WIDEST = 0.5
+_GROWTH = 0.02  # reach added for each frame away, share of the pupil's diameter
+_WIDEST = 0.35
+_HOME = 0.01  # how fast the place where it used to be follows
+_HOME_SHARE = 0.7  # of what it costs to be far away: far from there, the rest from where it is looked for
+_OFF_HOME = 0.1  # of the pupil's way from where it used to be: how far off the reflections may be
 _LEAST_OF_USUAL = 0.3
 _SIZE_RANGE = 4.0  # of the area, either way
 _MEMORY = 0.1  # how fast the usual size and contrast follow
 _RIGID_PX, _RIGID_SHARE, _RIGID_OF_MOTION = 1.0, 0.02, 0.06  # by how much lamps move apart from each other
 _FAR = 0.35  # what a spot at the end of the reach costs, against 1 for a spot that fits
 _RECENT = 60  # frames since a reflection was seen, up to which it is missed
-_BEND, _BEND_MOVING, _STILL = (
-    0.3,
-    0.05,
-    0.04,
-)  # how fast the shape follows; motion (of the pupil) that is still
+_BEND, _BEND_MOVING = 0.3, 0.05  # how fast the shape follows
+_STILL = 0.04  # motion of the pupil that is still, of its diameter
 
 
 @dataclass(eq=False)
@@ -86,6 +88,7 @@ class GlintFollower:
         origin: where the constellation was when it was last seen.
         pupil: where the pupil was then.
         away: frames since.
+        home: means of origin and pupil over the last frames.
     """
 
     share: float = SHARE_OF_PUPIL
@@ -93,6 +96,7 @@ class GlintFollower:
     origin: FloatArray = field(default_factory=lambda: np.zeros(2))
     pupil: FloatArray | None = None
     away: int = 0
+    home: tuple[FloatArray, FloatArray] | None = None
     _sums: FloatArray = field(
         default_factory=lambda: np.array([SHARE_OF_PUPIL * _SHARE_WEIGHT, _SHARE_WEIGHT])
     )
@@ -157,16 +161,24 @@ class GlintFollower:
             where = Ellipse((float(middle[0]), float(middle[1])), (size, size))
         return self.among(find_spots(grey, where), pupil)
 
-    def among(self, spots: Sequence[Spot], pupil: Ellipse | None) -> dict[str, Spot]:
-        """As `step`, with the spots of the frame already found."""
+    def among(
+        self, spots: Sequence[Spot], pupil: Ellipse | None, pins: Mapping[str, Ellipse] | None = None
+    ) -> dict[str, Spot]:
+        """As `step`, with the spots of the frame already found; `pins`: where somebody says that some of the
+        reflections are, about; a spot there is theirs."""
         want = self._expected(pupil)
-        chosen = {name: spots[j] for name, j in self._match(spots, want, pupil).items()}
+        at = {name: j for name, place in (pins or {}).items() if (j := nearest_of(spots, place)) is not None}
+        matched = {n: j for n, j in self._match(spots, want, pupil).items() if j not in at.values()}
+        chosen = {name: spots[j] for name, j in (matched | at).items()}
         for name, glint in self.glints.items():
             glint.away = 0 if name in chosen else glint.away + 1
         if chosen:
             self._learn(chosen, want, pupil)
         else:
             self.away += 1
+        for name in at:
+            self.glints[name].place = np.array(chosen[name].ellipse.center) - self.origin
+            self.home = None
         return chosen
 
     def _expected(self, pupil: Ellipse | None) -> FloatArray:
@@ -202,13 +214,22 @@ class GlintFollower:
         bright = np.array([s.contrast for s in spots])[None] / np.array([g.contrast for g in glints])[:, None]
         fits = 1.0 - 0.25 * larger**2 - 0.25 * np.clip(1.0 - bright, 0.0, 1.0)
         possible = (larger < 1.0) & (bright > _LEAST_OF_USUAL)
-        possible &= np.linalg.norm(off, axis=-1) < reach + 0.5 * rigid[:, None]
+        near = np.linalg.norm(off, axis=-1) < reach + 0.5 * rigid[:, None]
+        back = np.zeros(2)  # from where it is looked for to where it used to be
+        wide = reach
+        if self.home is not None and pupil is not None:
+            way = np.array(pupil.center) - self.home[1]
+            back, wide = self.home[0] + self.share * way - origin, reach + _OFF_HOME * float(np.hypot(*way))
+            near |= np.linalg.norm(off - back, axis=-1) < reach + 0.5 * rigid[:, None]
+        possible &= near
         if not possible.any():
             return {}
         shifts = np.concatenate([np.zeros((1, 2)), off[possible]])
         apart = np.linalg.norm(off[None] - shifts[:, None, None], axis=-1) / rigid[:, None]
         value = np.where(possible[None] & (apart < 1.0), fits[None] - 0.5 * apart**2, 0.0)
-        cost = _FAR * np.linalg.norm(shifts, axis=1) / reach
+        from_here = np.minimum(np.linalg.norm(shifts, axis=1) / reach, 1.0)
+        from_home = np.minimum(np.linalg.norm(shifts - back, axis=1) / wide, 1.0)
+        cost = _FAR * ((1.0 - _HOME_SHARE) * from_here + _HOME_SHARE * from_home)
         best = int(np.argmax(value.max(axis=2).sum(axis=1) - cost * max(1.0, 0.5 * len(glints))))
         return _greedy(value[best], list(self.glints))
 
@@ -225,6 +246,8 @@ class GlintFollower:
                 self.share = float(np.clip(self._sums[0] / self._sums[1], *SHARE_RANGE))
                 self._sums *= 0.995
             self.pupil = here
+            old = self.home or (origin, here)
+            self.home = (old[0] + _HOME * (origin - old[0]), old[1] + _HOME * (here - old[1]))
         elif self.pupil is not None:
             # Nobody says where the pupil is: as far as the reflections tell.
             self.pupil = self.pupil + (origin - self.origin) / self.share
@@ -253,13 +276,19 @@ def _greedy(value: FloatArray, names: list[str]) -> dict[str, int]:
 
 def nearest(spots: Sequence[Spot], place: Ellipse) -> Spot | None:
     """The spot at a click: the nearest whose centre lies within its size or that of the place."""
+    i = nearest_of(spots, place)
+    return None if i is None else spots[i]
+
+
+def nearest_of(spots: Sequence[Spot], place: Ellipse) -> int | None:
+    """As `nearest`, its number."""
     near = [
         (away, i)
         for i, s in enumerate(spots)
         if (away := math.dist(s.ellipse.center, place.center))
         <= 0.5 * max(place.major, s.ellipse.major) + 1.0
     ]
-    return spots[min(near)[1]] if near else None
+    return min(near)[1] if near else None
 
 
 def _grey(picture: NDArray[np.uint8] | NDArray[np.float32]) -> NDArray[np.uint8] | NDArray[np.float32]:

@@ -4,10 +4,10 @@ Purpose: a mask says which bright spot is meant; `locate_reflection` finds its c
 pixel. `with_pupil_cr_vectors` adds the pupil-reflection vectors to a recording's table.
 
 Notable choices: the spot is the connected bright area nearest to the mask's centre; bright is above half
-between the ground around it and its peak. Its centre is that of the light above that half, pixel by pixel; in
-a saturated spot the plateau counts evenly and the slope around it carries the fraction, so both kinds are
-treated alike, and the answer says which it was. Spots that touch are cut at the neck. A spot whose peak is
-hardly above the ground has no answer.
+between the ground around it and its peak. Its centre is that of the light above that half, pixel by pixel,
+over ground that need not be even (`light`); in a saturated spot the plateau counts evenly and the slope
+around it carries the fraction; the answer says which it was. Spots that touch are cut at the neck. A spot
+whose peak is hardly above the ground has no answer.
 The intensity-weighted centre is what trackers use where the reflection covers more than a few pixels
 (Shortis, Clarke and Short 1994, DOI 10.1117/12.189141, compare such estimators).
 
@@ -27,9 +27,9 @@ from numpy.typing import NDArray
 
 from ocusam.core.errors import InputError
 from ocusam.core.geometry import Ellipse
+from ocusam.eye.reflection.light import SATURATED, center_of_light
 
 BoolArray = NDArray[np.bool_]
-SATURATED = 250
 _LEAST_CONTRAST = 12.0  # grey levels of the peak above the ground
 _LARGE_PX = 6
 _LARGEST_AREA = 12.0  # times that of the mask's ellipse: the glare of a lid or a lens, not the spot
@@ -87,17 +87,20 @@ def locate_reflection(picture: NDArray[np.uint8] | NDArray[np.float32], start: E
     area = float(np.count_nonzero(spot))
     if area > _LARGEST_AREA * max(start.area, 4.0):
         return None
-    # Light above half the height only: on the pupil's rim the ground is dark on one side and brighter on the
-    # other, and would draw the centre to the bright side. A spot of few pixels has no slope left to cut off.
-    floor = 0.5 * (ground + peak) if area >= _LARGE_PX else ground
     rows, cols = np.nonzero(spot)
-    weight = grey[rows, cols] - floor
+    noise = noise_of(grey)
+    centre = center_of_light(grey, rows, cols, noise) if area >= _LARGE_PX else None
+    if centre is not None:
+        x, y, sd = centre
+        return Spot(_shape(spot, area, (x + x0, y + y0)), area, peak >= SATURATED, sd, peak - ground)
+    # A spot of few pixels has no slope that could be cut off.
+    weight = grey[rows, cols] - (0.5 * (ground + peak) if area >= _LARGE_PX else ground)
     x, y = float(np.average(cols, weights=weight)), float(np.average(rows, weights=weight))
     ellipse = _shape(spot, area, (x + x0, y + y0))
     # Pixels at the camera's limit do not scatter; the slope around them does.
     free = grey[rows, cols] < SATURATED
     squares = float(((cols[free] - x) ** 2 + (rows[free] - y) ** 2).sum())
-    sd = noise_of(grey) * math.sqrt(0.5 * squares) / max(float(weight.sum()), 1e-9)
+    sd = noise * math.sqrt(0.5 * squares) / max(float(weight.sum()), 1e-9)
     return Spot(ellipse, area, peak >= SATURATED, sd, peak - ground)
 
 

@@ -7,7 +7,8 @@ ellipse is that of its 2D detector: axis a is the minor, b the major full axis, 
 +x, clockwise on the screen. Coordinates are px of the eye's own view, since there every eye has a camera;
 norm_pos has its origin at the lower left. A frame that is not tracked has confidence 0 and an ellipse of
 zeros, as a failed detection has there. `confidence` is the network's predicted IoU. There is no scene video,
-so `world_index` is 0; the columns of the 3D model are empty.
+so `world_index` is 0. Where `ocusam eye3d` has fitted an eyeball, its rows follow those of the ellipse, with
+`method` naming pye3d, as Pupil Player has both; the columns of the 3D model are empty in the others.
 
 What it does not know: gaze; a pupil's position is not yet where someone looks.
 """
@@ -23,16 +24,25 @@ import polars as pl
 from ocusam.core.errors import InputError, OutputError
 from ocusam.core.masklet import View
 from ocusam.eye.signals import TRACKED
+from ocusam.workflows.results.eye3d_tables import read_eye3d
 from ocusam.workflows.results.finished_run import FinishedRun
 
 EYE_IDS = {"right": 0, "left": 1}
-_3D = (
-    "diameter_3d", "model_confidence", "model_id", "sphere_center_x", "sphere_center_y", "sphere_center_z",
-    "sphere_radius", "circle_3d_center_x", "circle_3d_center_y", "circle_3d_center_z", "circle_3d_normal_x",
-    "circle_3d_normal_y", "circle_3d_normal_z", "circle_3d_radius", "theta", "phi",
-    "projected_sphere_center_x", "projected_sphere_center_y", "projected_sphere_axis_a",
-    "projected_sphere_axis_b", "projected_sphere_angle",
-)  # fmt: skip
+# Pupil Core's name -> that of `eye3d.csv`; model_id is 0, since one run has one model of an eye.
+_3D = {
+    "diameter_3d": "diameter_mm", "model_confidence": "model_confidence", "model_id": "",
+    "sphere_center_x": "sphere_center_x_mm", "sphere_center_y": "sphere_center_y_mm",
+    "sphere_center_z": "sphere_center_z_mm", "sphere_radius": "sphere_radius_mm",
+    "circle_3d_center_x": "circle_center_x_mm", "circle_3d_center_y": "circle_center_y_mm",
+    "circle_3d_center_z": "circle_center_z_mm", "circle_3d_normal_x": "normal_x",
+    "circle_3d_normal_y": "normal_y", "circle_3d_normal_z": "normal_z",
+    "circle_3d_radius": "circle_radius_mm", "theta": "theta_rad", "phi": "phi_rad",
+    "projected_sphere_center_x": "projected_sphere_center_x_px",
+    "projected_sphere_center_y": "projected_sphere_center_y_px",
+    "projected_sphere_axis_a": "projected_sphere_minor_px",
+    "projected_sphere_axis_b": "projected_sphere_major_px",
+    "projected_sphere_angle": "projected_sphere_angle_deg",
+}  # fmt: skip
 
 
 def write_parquet(run: FinishedRun, out: str | Path) -> list[Path]:
@@ -95,15 +105,20 @@ def pupil_positions(run: FinishedRun, eyes: Sequence[str] | None = None) -> pl.D
     """
     named = eyes_of_views(eyes, run.views, tuple(EYE_IDS))
     parts: list[pl.DataFrame] = []
+    model = read_eye3d(run.folder)
     for view in run.views:
         rows = run.signals.filter((pl.col("object") == "pupil") & (pl.col("view") == view.index))
         if rows.is_empty() or (named and view.index not in named):
             continue
         eye_id = EYE_IDS[named[view.index]] if named else view.index
-        parts.append(_positions(rows.sort("frame_idx"), view, eye_id))
+        flat = _positions(rows.sort("frame_idx"), view, eye_id)
+        parts.append(flat)
+        if model is not None:
+            mine = model[0].filter(pl.col("view") == view.index).sort("frame_idx")
+            parts += [_solid(flat, mine, view, f"pye3d {model[1].get('pye3d', '')} post-hoc")]
     if not parts:
         raise InputError(f"{run.folder} holds no pupil to export.")
-    return pl.concat(parts).sort("pupil_timestamp", "eye_id")
+    return pl.concat(parts).sort("pupil_timestamp", "eye_id", "method")
 
 
 def _positions(rows: pl.DataFrame, view: View, eye_id: int) -> pl.DataFrame:
@@ -131,6 +146,28 @@ def _positions(rows: pl.DataFrame, view: View, eye_id: int) -> pl.DataFrame:
         where_seen(pl.col("angle_deg") - 90.0).alias("ellipse_angle"),
         *(pl.lit(None, dtype=pl.Float64).alias(name) for name in _3D),
     )
+
+
+def _solid(flat: pl.DataFrame, model: pl.DataFrame, view: View, method: str) -> pl.DataFrame:
+    """The rows of the 3D model: the ellipse is that of its pupil in the picture; none where it has none."""
+    if len(model) != len(flat):
+        return flat.clear()
+    x0, y0 = view.region[:2]
+    height, width = view.size
+    x, y = pl.col("ellipse_center_x_px") - x0, pl.col("ellipse_center_y_px") - y0
+    made = model.select(
+        (x / width).alias("norm_pos_x"), (1.0 - y / height).alias("norm_pos_y"),
+        pl.col("ellipse_major_px").alias("diameter"), pl.lit(method).alias("method"),
+        x.alias("ellipse_center_x"), y.alias("ellipse_center_y"),
+        pl.col("ellipse_minor_px").alias("ellipse_axis_a"),
+        pl.col("ellipse_major_px").alias("ellipse_axis_b"),
+        pl.col("ellipse_angle_deg").alias("ellipse_angle"),
+        *(pl.col(ours).alias(theirs) for theirs, ours in _3D.items() if ours),
+    ).with_columns(
+        (pl.col("projected_sphere_center_x") - x0), (pl.col("projected_sphere_center_y") - y0),
+        model_id=pl.lit(0.0),
+    )  # fmt: skip
+    return flat.with_columns(made.get_columns()).filter(pl.col("diameter_3d").is_not_null())
 
 
 def write_pupil_positions(run: FinishedRun, out: str | Path, eyes: Sequence[str] | None = None) -> Path:

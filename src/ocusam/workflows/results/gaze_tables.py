@@ -4,10 +4,10 @@ Purpose: from the tables of a run and a table of targets (or an earlier calibrat
 `gaze_events.csv` and `calibration.json`. The command, `EyeRecording.calibrate` and the page share it.
 
 Notable choices: every eye (view) is calibrated for itself; one that cannot be is told with the reason, and
-only when none can it is an error. `calibration.json` holds all that `gaze` needs to be computed again, also
-for another recording of the same person with the same camera, and the SHA-256 of the signals it was computed
-from:
-gaze older than its signals (after a correction) is not shown.
+only when none can it is an error. Two eyes are also joined to one (`gaze_both`). `calibration.json` holds all
+that `gaze` needs to be computed again, also for another recording of the same person with the same camera,
+and the SHA-256 of the signals it was computed from: gaze older than its signals (after a correction) is not
+shown.
 
 What it does not know: files of targets (`workflows.gaze`).
 """
@@ -35,10 +35,13 @@ from ocusam.eye.calibration import (
     calibrate,
     drift,
 )
+from ocusam.eye.calibration.both_eyes import eyes_of
+from ocusam.eye.calibration.held_gaze import DIRECTION_COLUMNS, EYE3D
 from ocusam.eye.events import EventRules, event_columns, find_events, with_both_eyes
 from ocusam.eye.quality import windowed_precision
 from ocusam.eye.signals import TRACKED
 from ocusam.eye.targets import CALIBRATION, VALIDATION, Screen, TargetSettings, make_targets
+from ocusam.workflows.results.gaze_both import BothEyes, join_eyes
 
 FILES = ("gaze.csv", "gaze_events.csv", "calibration.json")
 SCREEN_COLUMNS = ("screen_x_px", "screen_y_px")
@@ -53,11 +56,13 @@ class GazeSettings:
         targets: how the table of targets is read.
         choice: what the calibration may choose from.
         rules: how events are found on gaze in degrees.
+        eyes: view -> "left" or "right", as far as known; None: two views are two eyes.
     """
 
     targets: TargetSettings = field(default_factory=TargetSettings)
     choice: Choice = field(default_factory=Choice)
     rules: EventRules = field(default_factory=EventRules)
+    eyes: Mapping[int, str] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,6 +94,7 @@ class Gaze:
         skipped: view -> why it could not be calibrated.
         screen: or None.
         rules: how events were found.
+        both: gaze of both eyes together; None with one eye.
     """
 
     table: pl.DataFrame
@@ -98,6 +104,7 @@ class Gaze:
     skipped: dict[int, str]
     screen: Screen | None
     rules: EventRules
+    both: BothEyes | None = None
 
     def summary(self) -> pl.DataFrame:
         """One row per view: accuracy (leave-one-out, and on validation targets), precision of the whole
@@ -140,6 +147,7 @@ class Gaze:
             "skipped": {str(view): why for view, why in self.skipped.items()},
             "targets": self.targets.to_dicts(),
             "summary": self.summary().to_dicts(),
+            "both": self.both.summary() if self.both is not None else None,
         }
 
     def to_pymovements(self, view: int | None = None) -> Any:
@@ -240,6 +248,10 @@ def apply_calibrations(
             raise InputError(
                 f"The calibration of view {view} needs the reflection {mine.reflection!r}: track it."
             )
+        if mine.feature == EYE3D and not set(DIRECTION_COLUMNS) <= set(tables.signals.columns):
+            raise InputError(
+                f"The calibration of view {view} needs a model of the eyeball: run `ocusam eye3d` before."
+            )
         signals = mine.apply(signals, view=view)
         parts = [mine.checked]
         if validation is not None and len(validation):
@@ -250,7 +262,11 @@ def apply_calibrations(
     events = gaze_events(table, tables.blinks, settings.rules)
     found = {view: calibrations[view] for view in views}
     checked = pl.concat(checks).sort("view", "use", "target")
-    return Gaze(table, events, found, checked, dict(skipped or {}), settings.targets.screen, settings.rules)
+    screen, rules, eyes = settings.targets.screen, settings.rules, eyes_of(views, settings.eyes)
+    both = join_eyes(table, checked, tables.blinks, eyes, rules) if eyes else None
+    if both is not None and screen is not None:
+        both = replace(both, table=_on_screen(both.table, screen))
+    return Gaze(table, events, found, checked, dict(skipped or {}), screen, rules, both)
 
 
 def gaze_events(table: pl.DataFrame, blinks: pl.DataFrame, rules: EventRules | None = None) -> pl.DataFrame:
@@ -337,8 +353,11 @@ def _table(signals: pl.DataFrame, views: list[int], screen: Screen | None) -> pl
     rows = signals.filter((pl.col("object") == "pupil") & pl.col("view").is_in(views))
     names = ("frame_idx", "timestamp_ns", "view", *GAZE_COLUMNS, OUTSIDE_TARGETS, OUTSIDE_SIZES)
     table = rows.select(names).sort("frame_idx", "view")
-    if screen is None:
-        return table
+    return table if screen is None else _on_screen(table, screen)
+
+
+def _on_screen(table: pl.DataFrame, screen: Screen) -> pl.DataFrame:
+    """With gaze in px besides."""
     px = screen.to_px(table.select(pl.col(GAZE_COLUMNS).fill_null(float("nan"))).to_numpy())
     return table.with_columns(
         pl.Series(name, px[:, k]).fill_nan(None) for k, name in enumerate(SCREEN_COLUMNS)

@@ -6,17 +6,24 @@ rows); which is which needs the whole recording, so it is done once at the end, 
 that was killed and went on, or was corrected, comes to the same as one that was not.
 
 Notable choices: blocks of frames are read, linked and written one after another, so memory does not grow with
-the recording. Where reflections were clicked, those are followed, by their names; the network's own rows of
-one stay where linking finds it less often. Where none was, `eye.reflection.link.discover` looks for them on
-some stretches of the recording.
+the recording. Where reflections were clicked, those are followed, by their names, from the light at the click
+in both directions; every later click on one says anew where it is. The network's masks of something a few px
+large are poor, so they only have a vote: the light at a mask is one more spot that may be the reflection, and
+the network's own rows stay as they are only where no light was found at the click and linking finds the
+reflection less often. A followed row has the spot's ellipse and area, no `predicted_iou` or `object_score`,
+and is lost where no spot fits; the stored masks remain the network's. Where nothing was clicked,
+`eye.reflection.link.discover` looks for reflections on some stretches of the recording.
 
-What it does not know: reflections while no pupil is tracked; those are lost then.
+What it does not know: reflections while no pupil is tracked; those are lost then. Without a pupil among the
+tracked objects the network's rows are all there is.
 """
 
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +33,11 @@ import polars as pl
 from ocusam.core.geometry import Ellipse
 from ocusam.core.prompts import ObjectPrompt
 from ocusam.eye.long_rows import LongRows, ObjectRows, Reader
-from ocusam.eye.reflection.follow import GlintFollower
+from ocusam.eye.reflection.follow import GlintFollower, nearest
 from ocusam.eye.reflection.link import MAX_GLINTS, Seen, Start, anchored, discover
 from ocusam.eye.reflection.packed import unpack
 from ocusam.eye.reflection.spot import Spot
-from ocusam.eye.signals import COLUMNS, LOST, TRACKED, is_reflection
+from ocusam.eye.signals import COLUMNS, LOST, TRACKED, ellipse_of, is_reflection
 from ocusam.workflows.inputs.glints import OFF, wanted_glints
 from ocusam.workflows.session.atomic import write_bytes
 
@@ -40,6 +47,8 @@ STRETCHES, STRETCH = 12, 80
 LEAST_SHARE = 0.4
 """Share of the pupil's frames on which a reflection that nobody clicked must be seen."""
 _CLICK_PX = 3.0  # how far a click may miss the light
+_SAME_PX = 1.5  # two spots that are nearer are one
+_UNKNOWN_CONTRAST = 30.0  # of the light at a mask, grey levels; the table does not have it
 _TRIED = 5  # of the network's own rows of a clicked reflection, where its click shows no light
 
 
@@ -61,9 +70,10 @@ def with_reflections(
     for view in [view for view, name in rows.objects if name == "pupil"]:
         eye = _Eye(rows, view)
         clicks = _clicks(eye, prompts)
-        start = anchored(clicks) if clicks else _discovered(eye, limit)
+        known = {name: [*given, *_best_of_masks(eye, name)] for name, given in clicks.items()}
+        start = anchored(known) if clicks else _discovered(eye, limit)
         if start is not None:
-            _link(eye, start, store, keep_all=bool(clicks))
+            _link(eye, start, store, clicks if clicks else None)
     return rows.with_parts(store.parts, without=[SPOTS])
 
 
@@ -91,31 +101,71 @@ class _Eye:
             out.append(Seen(frame, pupil, unpack(spots.get(frame))))
         return out
 
+    def lights_at_masks(self, first: int, end: int) -> dict[int, dict[str, Spot]]:
+        """Frame -> what the picture shows at the network's masks of reflections, by their names."""
+        table = self.rows.on_frames(self.pupil.frame_idx[first:end].tolist())
+        is_light = (pl.col("state") == TRACKED) & (pl.col("edge") == "picture")
+        is_light &= pl.col("view") == self.view
+        out: dict[int, dict[str, Spot]] = {}
+        for row in table.filter(is_light).iter_rows(named=True):
+            ellipse = ellipse_of(row) if is_reflection(row["object"]) else None
+            if ellipse is not None:
+                spot = Spot(ellipse, ellipse.area, False, row["center_sd_px"] or 0.0)
+                out.setdefault(row["frame_idx"], {})[row["object"]] = spot
+        return out
+
+    def lit(self, at: int, name: str) -> Seen:
+        """A frame by its place, with the light at the network's mask of a reflection among its spots."""
+        one = self.seen(at, at + 1)[0]
+        light = self.lights_at_masks(at, at + 1).get(one.frame_idx, {}).get(name)
+        if light is None or not _is_new(light, one.spots):
+            return one
+        return replace(one, spots=[*one.spots, replace(light, contrast=_UNKNOWN_CONTRAST)])
+
     def place(self, frame: int) -> int | None:
         """Of a frame, in the pupil's rows."""
         i = int(np.searchsorted(self.pupil.frame_idx, frame))
         return i if i < len(self.pupil) and self.pupil.frame_idx[i] == frame else None
 
 
-def _clicks(eye: _Eye, prompts: Sequence[ObjectPrompt]) -> dict[str, list[tuple[Seen, Ellipse]]]:
-    """Clicked reflections of a view: where the click is, then where the network saw them best."""
+Clicks = dict[str, list[tuple[Seen, Ellipse]]]
+
+
+def _clicks(eye: _Eye, prompts: Sequence[ObjectPrompt]) -> Clicks:
+    """Tracked reflections of a view, and where the user clicked each."""
     names = [name for view, name in eye.rows.objects if view == eye.view and is_reflection(name)]
-    out: dict[str, list[tuple[Seen, Ellipse]]] = {name: [] for name in names}
+    out: Clicks = {name: [] for name in names}
     for prompt in prompts:
-        on = prompt.points[prompt.labels == 1]
-        at = eye.place(prompt.frame_idx)
-        if prompt.name in out and len(on) and at is not None:
-            x, y = on.mean(axis=0).tolist()
-            out[prompt.name].append((eye.seen(at, at + 1)[0], Ellipse((x, y), (2 * _CLICK_PX,) * 2)))
-    for name, places in out.items():
-        own = eye.rows.rows(eye.view, name).on(eye.pupil.frame_idx)
-        ious = np.where(own.tracked, np.nan_to_num(own.read("predicted_iou"), nan=-1.0), -1.0)
-        columns = [own.numbers(c) for c in ("center_x_px", "center_y_px", "major_px", "minor_px")]
-        for i in np.argsort(-ious, kind="stable")[:_TRIED].tolist():
-            x, y, major, minor = (float(c[i]) for c in columns)
-            if ious[i] >= 0 and np.isfinite(x):
-                places.append((eye.seen(i, i + 1)[0], Ellipse((x, y), (major, minor))))
-    return {name: places for name, places in out.items() if places}
+        at, place = eye.place(prompt.frame_idx), _meant(prompt)
+        if prompt.name in out and place is not None and at is not None:
+            out[prompt.name].append((eye.lit(at, prompt.name), place))
+    return out
+
+
+def _meant(prompt: ObjectPrompt) -> Ellipse | None:
+    """Where a prompt says that a reflection is, about."""
+    if prompt.box is not None:
+        x0, y0, x1, y1 = prompt.box
+        sides = sorted((max(x1 - x0, 2 * _CLICK_PX), max(y1 - y0, 2 * _CLICK_PX)), reverse=True)
+        return Ellipse((0.5 * (x0 + x1), 0.5 * (y0 + y1)), (sides[0], sides[1]))
+    on = prompt.points[prompt.labels == 1]
+    if not len(on):
+        return None
+    x, y = on.mean(axis=0).tolist()
+    return Ellipse((x, y), (2 * _CLICK_PX, 2 * _CLICK_PX))
+
+
+def _best_of_masks(eye: _Eye, name: str) -> list[tuple[Seen, Ellipse]]:
+    """Where the network saw a reflection best."""
+    own = eye.rows.rows(eye.view, name).on(eye.pupil.frame_idx)
+    ious = np.where(own.tracked, np.nan_to_num(own.read("predicted_iou"), nan=-1.0), -1.0)
+    columns = [own.numbers(c) for c in ("center_x_px", "center_y_px", "major_px", "minor_px")]
+    places = []
+    for i in np.argsort(-ious, kind="stable")[:_TRIED].tolist():
+        x, y, major, minor = (float(c[i]) for c in columns)
+        if ious[i] >= 0 and np.isfinite(x):
+            places.append((eye.lit(i, name), Ellipse((x, y), (major, minor))))
+    return places
 
 
 def _discovered(eye: _Eye, limit: int) -> Start | None:
@@ -134,18 +184,24 @@ def _discovered(eye: _Eye, limit: int) -> Start | None:
     return best
 
 
-def _link(eye: _Eye, start: Start, store: _Stored, *, keep_all: bool) -> None:
-    """Follow forward and backward; what convinces becomes parts of the rows."""
+def _link(eye: _Eye, start: Start, store: _Stored, clicks: Clicks | None) -> None:
+    """Follow forward and backward; what convinces becomes parts of the rows. `clicks`: None where nothing was
+    clicked."""
     begin = eye.place(start.frame_idx)
     assert begin is not None
     first = eye.seen(begin, begin + 1)[0]
     assert first.pupil is not None
     names, before = list(start.glints), len(store.parts)
     count = dict.fromkeys(names, 0)
+    pins: dict[int, dict[str, Ellipse]] = {}
+    for name in names:
+        for seen, place in (clicks or {}).get(name, ()):
+            pins.setdefault(seen.frame_idx, {})[name] = place
     for blocks in (_forward(begin, len(eye.pupil)), _backward(begin)):
         follower = start.follower(first.pupil)
         for low, high, reverse in blocks:
-            found = _followed(follower, eye.seen(low, high), reverse)
+            masks = eye.lights_at_masks(low, high) if clicks else {}
+            found = _followed(follower, eye.seen(low, high), reverse, masks, pins)
             table = _table(eye, names, low, found)
             for name, tracked in (
                 table.filter(pl.col("state") == TRACKED)["object"].value_counts().iter_rows()
@@ -154,8 +210,13 @@ def _link(eye: _Eye, start: Start, store: _Stored, *, keep_all: bool) -> None:
             store.add(table)
     there = int(eye.pupil.tracked.sum())
     keep = [n for n in names if count[n] >= LEAST_SHARE * there]
-    if keep_all:
-        keep = [n for n in names if count[n] >= int(eye.rows.rows(eye.view, n).tracked.sum())]
+    if clicks is not None:
+        keep = [
+            n
+            for n in names
+            if any(nearest(seen.spots, place) for seen, place in clicks[n])
+            or count[n] >= int(eye.rows.rows(eye.view, n).tracked.sum())
+        ]
     store.keep(before, keep)
 
 
@@ -169,12 +230,29 @@ def _backward(begin: int) -> Iterator[tuple[int, int, bool]]:
         yield max(0, high - BLOCK), high, True
 
 
-def _followed(follower: GlintFollower, seen: list[Seen], reverse: bool) -> list[Mapping[str, Spot]]:
-    """Spots by name, for each frame in order of time."""
+def _followed(
+    follower: GlintFollower,
+    seen: list[Seen],
+    reverse: bool,
+    masks: Mapping[int, Mapping[str, Spot]],
+    pins: Mapping[int, Mapping[str, Ellipse]],
+) -> list[Mapping[str, Spot]]:
+    """Spots by name, for each frame in order of time; `masks`: the light at masks, `pins`: clicks."""
     found: list[Mapping[str, Spot]] = []
     for one in reversed(seen) if reverse else seen:
-        found.append({} if one.pupil is None else follower.among(one.spots, one.pupil))
+        if one.pupil is None:
+            found.append({})
+            continue
+        spots = list(one.spots)
+        for name, spot in masks.get(one.frame_idx, {}).items():
+            if name in follower.glints and _is_new(spot, one.spots):
+                spots.append(replace(spot, contrast=follower.glints[name].contrast))
+        found.append(follower.among(spots, one.pupil, pins.get(one.frame_idx)))
     return found[::-1] if reverse else found
+
+
+def _is_new(light: Spot, spots: Sequence[Spot]) -> bool:
+    return all(math.dist(light.ellipse.center, s.ellipse.center) > _SAME_PX for s in spots)
 
 
 def _table(eye: _Eye, names: list[str], low: int, found: list[Mapping[str, Spot]]) -> pl.DataFrame:

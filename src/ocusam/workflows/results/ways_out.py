@@ -17,6 +17,7 @@ import polars as pl
 from ocusam.core.errors import InputError
 from ocusam.eye.events import fixations, saccades
 from ocusam.eye.long_rows import LongRows
+from ocusam.eye.sphere import EyeCamera, SphereSettings
 from ocusam.workflows.results.export_bids import BidsLabels, write_bids
 from ocusam.workflows.results.export_tables import (
     to_pandas,
@@ -24,6 +25,7 @@ from ocusam.workflows.results.export_tables import (
     write_parquet,
     write_pupil_positions,
 )
+from ocusam.workflows.results.eye3d_tables import Eye3d, model_eyes, read_eye3d, with_directions
 from ocusam.workflows.results.finished_run import FinishedRun, open_run
 from ocusam.workflows.results.gaze_tables import EyeTables, Gaze, GazeSettings, calibrate_recording
 
@@ -94,7 +96,25 @@ class WaysOut:
         Raises:
             InputError: the targets cannot be used, or no eye can be calibrated.
         """
-        return calibrate_recording(EyeTables(self.signals, self.blinks, self.doubtful), targets, settings)
+        model = None if self.folder is None else read_eye3d(self.folder)
+        signals = self.signals if model is None else with_directions(self.signals, model[0])
+        return calibrate_recording(EyeTables(signals, self.blinks, self.doubtful), targets, settings)
+
+    def eye3d(
+        self, camera: EyeCamera, settings: SphereSettings | None = None, *, python: str | Path | None = None
+    ) -> Eye3d:
+        """A model of the eyeball of every eye, by pye3d: directions, pupil in mm (nothing is written).
+
+        Args:
+            camera: the eye camera, the same for all views.
+            settings: how it is fitted.
+            python: the Python in whose environment pye3d is installed; None: this one.
+
+        Raises:
+            InputError: the recording was not written, pye3d cannot be used, or there are too few samples.
+        """
+        run = self._run()
+        return model_eyes(run, {view.index: camera for view in run.views}, settings, python=python)
 
     def to_pandas(self, table: str = "signals") -> Any:
         """One of the tables as a pandas data frame: "signals", "blinks", "quality", "events".

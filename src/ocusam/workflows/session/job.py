@@ -26,6 +26,7 @@ from ocusam.core.masklet import ObjectFrame, View
 from ocusam.core.prompts import ObjectPrompt, PromptPack, ReferencePicture, check_inside, check_names
 from ocusam.core.version import __version__
 from ocusam.eye.long_rows import LongRows
+from ocusam.tracking.ahead import threads_of_tracking
 from ocusam.tracking.snapshot import put
 from ocusam.video.reader import open_video
 from ocusam.video.source import VideoSource
@@ -234,6 +235,7 @@ def run(job: Job, work: Work, *, progress: Progress | None = None) -> Tracked:
     """
     with ExitStack() as stack:
         stack.callback(job.source.close)
+        stack.enter_context(threads_of_tracking(getattr(job.model.predictor, "model", None), job.source))
         chunks = None
         if job.folder is not None:
             stack.enter_context(job.folder)

@@ -1,0 +1,97 @@
+"""Where the middle of a spot's light is, on ground that is not even.
+
+Purpose: `center_of_light` takes the pixels of a spot and gives its centre to a fraction of a pixel.
+
+Notable choices. The ground under a spot is not seen; around it, it is. A polynomial of the third degree is
+laid through the ring around the spot, without what is itself bright there, and continued beneath it: on the
+pupil's rim one side is darker than the other, and a threshold that is the same on both draws the centre to
+the brighter one, the more the wider the picture is blurred. What counts is the light above that ground, over
+half of its height. A spot at the camera's limit is in truth several times as bright as it looks; where its
+slope reaches the limit depends on the ground too, so it is cut off where the brightest ground next to it lets
+it be cut off, on all sides at the same share of its true height.
+Coefficients that the ring hardly decides (it may be cut by the picture's border or another spot) are held
+near 0 by a small weight (ridge regression).
+
+What it does not know: other spots whose light runs into this one's; a lamp that is not of one brightness.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Grey = NDArray[np.float32] | NDArray[np.float64]
+SATURATED = 250
+_INNER, _OUTER = (0.5, 1.0), (1.3, 2.0)  # the ring: how far from the spot, in its radii and px
+_BRIGHT = 0.4  # of the spot's height: brighter pixels of the ring are something else
+_LEAST_RING = 12  # pixels
+_TRUE_HEIGHT = 4.0  # of a spot at the camera's limit, in what is seen of it
+_RIDGE = np.array([0.0, 0.003, 0.003, *(0.006,) * 7])  # for each pixel of the ring
+
+
+def center_of_light(
+    grey: Grey, rows: NDArray[np.intp], cols: NDArray[np.intp], noise: float
+) -> tuple[float, float, float] | None:
+    """Centre of a spot's light.
+
+    Args:
+        grey: (H, W) picture or a part of it that holds the spot's surroundings.
+        rows, cols: (N,) its pixels, those above half of its height.
+        noise: standard deviation of a pixel, grey levels.
+
+    Returns:
+        x, y and the standard deviation by that noise (mean of both directions), px; None where too little
+        ground is seen around it.
+    """
+    radius = math.sqrt(len(rows) / math.pi)
+    inner, outer = (max(1, round(a * radius + b)) for a, b in (_INNER, _OUTER))
+    y0, x0 = max(0, int(rows.min()) - outer), max(0, int(cols.min()) - outer)
+    part = grey[y0 : int(rows.max()) + outer + 1, x0 : int(cols.max()) + outer + 1]
+    mine = np.zeros(part.shape, np.uint8)
+    mine[rows - y0, cols - x0] = 1
+    ring = cv2.dilate(mine, _disc(outer)) > cv2.dilate(mine, _disc(inner))
+    i, j = np.nonzero(ring)
+    around = part[i, j]
+    if len(around) < _LEAST_RING:
+        return None
+    middle, peak = float(np.median(around)), float(grey[rows, cols].max())
+    if peak - middle < 1.0:
+        return None
+    ground = around < middle + _BRIGHT * (peak - middle)
+    if np.count_nonzero(ground) < _LEAST_RING:
+        return None
+    cx, cy = float(cols.mean()) - x0, float(rows.mean()) - y0
+    base = _terms((j[ground] - cx) / radius, (i[ground] - cy) / radius)
+    fitted = np.linalg.solve(base.T @ base + np.diag(_RIDGE * len(base)), base.T @ around[ground])
+    i, j = np.nonzero(cv2.dilate(mine, np.ones((3, 3), np.uint8)))
+    below = _terms((j - cx) / radius, (i - cy) / radius) @ fitted
+    below = np.clip(below, float(around.min()), middle + 0.5 * (peak - middle))
+    gain = 1.0 / (peak * (_TRUE_HEIGHT if peak >= SATURATED else 1.0) - below)
+    share = (part[i, j] - below) * gain
+    top = float(((min(peak, SATURATED) - below) * gain).min())
+    weight = np.clip(share, 0.0, top) - 0.5 * top
+    light = weight > 0.0
+    total = float(weight[light].sum())
+    if total <= 0.0:
+        return None
+    x, y = float(weight[light] @ j[light]) / total, float(weight[light] @ i[light]) / total
+    free = light & (share < top)  # pixels at the limit do not scatter; the slope around them does
+    squares = float((((j - x) ** 2 + (i - y) ** 2) * gain**2)[free].sum())
+    return x + x0, y + y0, noise * math.sqrt(0.5 * squares) / total
+
+
+@lru_cache(maxsize=64)
+def _disc(radius: int) -> NDArray[np.uint8]:
+    return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1,) * 2), np.uint8)
+
+
+def _terms(x: NDArray[np.floating[Any]], y: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+    """(N, 10) powers up to the third."""
+    xx, yy = x * x, y * y
+    terms = [np.ones_like(x), x, y, xx, x * y, yy, xx * x, xx * y, x * yy, y * yy]
+    return np.stack(terms, axis=1).astype(np.float64, copy=False)
