@@ -16,7 +16,8 @@ decision; with --shift also a shift, which moves the threshold of presence: scor
 writes the weights with both inside (training/calibrate.py): an ordinary checkpoint, no other file.
 
 A confidence is right for frames like those it was fitted on, and rendered eyes are harder than most recorded
-ones. --only conditions=ordinary takes the clips of one stratum (rendered_test_set.py names them) for both.
+ones. --only conditions=ordinary takes the clips of one stratum (rendered_test_set.py names them) for both,
+--objects pupil,iris those objects ("cr": all reflections).
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ from ocusam.weights.registry import require_packaged_weights
 F64 = NDArray[np.float64]
 
 
-def read(folder: Path, only: str = "") -> tuple[F64, F64, F64, F64]:
+def read(folder: Path, only: str = "", objects: str = "") -> tuple[F64, F64, F64, F64]:
     """Logits of presence with truth 0 or 1, logits of predicted IoU with the IoU."""
     stratum, _, value = only.partition("=")
     rows: dict[int, list[dict[str, Any]]] = {}
@@ -58,9 +59,16 @@ def read(folder: Path, only: str = "") -> tuple[F64, F64, F64, F64]:
                 continue
             if not only or line["strata"].get(stratum) == value:
                 rows[line["clip"]] = line["rows"]
-    every = [row for part in rows.values() for row in part]
+    wanted = objects.split(",") if objects else []
+    every = [
+        row
+        for part in rows.values()
+        for row in part
+        if not wanted or ("cr" if row["object"].startswith("cr") else row["object"]) in wanted
+    ]
     if not every:
-        raise SystemExit(f"{folder} holds no scored clips" + (f" with {only}." if only else "."))
+        asked = " of ".join(word for word in (objects, only) if word)
+        raise SystemExit(f"{folder} holds no scored rows" + (f" with {asked}." if asked else "."))
     masks = [row for row in every if row["present"] and row["score"] > 0]
     return (
         np.array([row["score"] for row in every], dtype=np.float64),
@@ -96,19 +104,20 @@ def main() -> None:
     parser.add_argument("--plot", type=Path, help="reliability plot, PNG")
     parser.add_argument("--fit", type=Path, help="folder of rendered_test_set.py with other seeds")
     parser.add_argument("--only", default="", metavar="STRATUM=VALUE", help="only such clips")
+    parser.add_argument("--objects", default="", metavar="NAMES", help="only these: pupil, iris, cr")
     parser.add_argument("--shift", action="store_true", help="let the threshold of presence move too")
     parser.add_argument("--weights", type=Path, help="weights to be calibrated; the packaged ones by default")
     parser.add_argument("--to", type=Path, help="write calibrated weights here (.safetensors, float16)")
     given = parser.parse_args()
     if given.to and not given.fit:
         parser.error("--to needs --fit")
-    score, present, predicted, iou = read(given.scored, given.only)
+    score, present, predicted, iou = read(given.scored, given.only, given.objects)
     curves = [
         ("object score", reliability(sigmoid(score), present)),
         ("predicted IoU", reliability(sigmoid(predicted), iou)),
     ]
     if given.fit:
-        fit_score, fit_present, fit_predicted, fit_iou = read(given.fit, given.only)
+        fit_score, fit_present, fit_predicted, fit_iou = read(given.fit, given.only, given.objects)
         of_score = fit_affine(fit_score, fit_present, shift=given.shift)
         of_iou = fit_affine(fit_predicted, fit_iou)
         curves += [

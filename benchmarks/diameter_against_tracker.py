@@ -16,6 +16,7 @@ first clicks of `annotations.json`), every n-th frame. For each eye the table sa
   picture), and what the visible share of the rim adds to it.
 
 Frames of blinks, lost frames, and 100 ms on either side are left out, and so are values of the tracker of 0.
+`--iris-mm 11.7` adds the diameter in mm by an assumed diameter of the iris (`eye.scale`), beside theirs.
 `--keep` stores the signals, so that a second call does not track again. Which eye a view shows is not told
 by the recordings: both are tried, and the better one is named.
 """
@@ -72,15 +73,17 @@ def tobii(folder: Path) -> Tracker:
 
 
 def signals_of(
-    video: Path, clicks: list[str], every: int, kept: Path | None
+    video: Path, clicks: list[str], every: int, kept: Path | None, iris_mm: float | None = None
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """(pupil rows, blinks) of every n-th frame, from the store where they are there."""
     if kept is not None and kept.with_suffix(".parquet").is_file():
         return tuple(pl.read_parquet(kept.with_suffix(s)) for s in (".parquet", ".blinks.parquet"))
     with open_video(video) as whole:
         count = len(whole.timestamps_ns)
-        settings = RunSettings(overlay=False, report=False, masklets=False)
+        settings = RunSettings(overlay=False, report=False, masklets=False, iris_mm=iris_mm)
         found = track_eye(ThinnedSource(whole, list(range(0, count, every))), clicks, settings=settings)
+    if found.scale is not None:
+        print(*found.scale, sep="\n")
     pupil = found.signals.filter(pl.col("object") == "pupil")
     if kept is not None:
         kept.parent.mkdir(parents=True, exist_ok=True)
@@ -193,13 +196,14 @@ def main() -> None:
         "--every", type=int, default=1, help="use every n-th frame (Tobii: as many per second)"
     )
     parser.add_argument("--keep", type=Path, help="folder for signals")
+    parser.add_argument("--iris-mm", type=float, help="assumed diameter of the iris, mm (adults: about 11.7)")
     parser.add_argument("--only", help="recordings whose name contains this")
     given = parser.parse_args()
     for name, video, clicks, tracker in jobs(given.data):
         if given.only and given.only not in name:
             continue
         kept = given.keep / f"{name.replace(' ', '_')}_{given.every}" if given.keep else None
-        pupils, blinks = signals_of(video, thinned(clicks, given.every), given.every, kept)
+        pupils, blinks = signals_of(video, thinned(clicks, given.every), given.every, kept, given.iris_mm)
         for (view,), part in sorted(pupils.group_by("view"), key=lambda item: int(str(item[0][0]))):
             rows = usable(part.sort("frame_idx"), blinks.filter(pl.col("view") == view))
             if len(rows) < 30:
@@ -218,6 +222,10 @@ def main() -> None:
                 f"    left of mm = a + b px: {f['rest_mm']:.3f} mm; place explains {f['place']:.0%} of it "
                 f"(then R {f['r_place']:.3f}), visible rim {f['rim']:.0%} more"
             )
+            if "diameter_mm" in rows.columns and rows["diameter_mm"].count():
+                ours = float(np.nanmedian(rows["diameter_mm"].to_numpy()))
+                theirs = ", ".join(f"{e} {np.nanmedian(v):.2f}" for e, v in tracker.mm.items())
+                print(f"    by the iris: median {ours:.2f} mm (the tracker's own medians: {theirs} mm)")
 
 
 if __name__ == "__main__":

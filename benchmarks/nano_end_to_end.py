@@ -1,7 +1,7 @@
 """How many frames a second does `ocusam eye` make of an eye video, from the file to signals.csv?
 
     python benchmarks/nano_end_to_end.py [--frames 300] [--rounds 3] [--sizes 160 256] [--dtype float32]
-        [--engine torch] [--only pupil] [--switch-ms 5] [--json out.json]
+        [--engine torch] [--only pupil] [--json out.json]
 
 A clip of 640 x 480 px is rendered, then tracked with the packaged weights: the pupil alone (`--glints
 off`), and pupil, iris and two corneal reflections; without overlay, without and with the report; at every
@@ -11,8 +11,7 @@ once running, from frame 25 to the last; processor time, what a frame takes once
 once a run, and, of one more run (which is slower for being watched), what of a frame's is spent in which
 stage and in which thread. "In no stage" is what an engine and a decoder compute in threads of their own, and
 what lies between stages. Last, the time from a camera's frame to its mask. Clocks say something on an idle
-machine only; processor time hardly minds. `--switch-ms` sets how long a thread may keep Python's lock while
-others wait (`ocusam eye` takes .5, Python's own default is 5).
+machine only; processor time hardly minds.
 """
 
 from __future__ import annotations
@@ -46,7 +45,6 @@ from ocusam.video.thinned import ThinnedSource
 from ocusam.video.writer import VideoWriter
 from ocusam.workflows.eye import track_eye
 from ocusam.workflows.inputs.settings import RunSettings
-from ocusam.workflows.session import turns
 
 SIZE = (480, 640)
 WARM = 25  # frames until memories are full and every program is made
@@ -277,15 +275,12 @@ def main() -> None:
     parser.add_argument("--dtype", default="float32", help="as of `ocusam eye`")
     parser.add_argument("--engine", default="torch", help="as of `ocusam eye`")
     parser.add_argument("--sizes", type=int, nargs="+", default=[256], help="sides of the input, px")
-    parser.add_argument("--switch-ms", type=float, help="see above")
     parser.add_argument("--only", choices=["pupil", "all"], help="one kind of run, without report and camera")
     parser.add_argument("--json", type=Path, help="write the figures to this file, too")
     given = parser.parse_args()
     if given.frames <= WARM + 5:
         parser.error(f"--frames {given.frames}: give more than {WARM + 5}; the first {WARM} are not counted")
-    if given.switch_ms:
-        turns.TURN_S = 1e-3 * given.switch_ms
-    facts = {**machine(), "switch_ms": round(1e3 * turns.TURN_S, 3)}
+    facts = machine()
     out: dict[str, Any] = {"machine": facts, "runs": [], "camera": []}
     sys.stdout.write(f"{json.dumps(out['machine'])}\n")
     with tempfile.TemporaryDirectory() as folder:

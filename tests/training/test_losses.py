@@ -92,6 +92,13 @@ def test_absent_objects_have_only_a_presence_loss() -> None:
     assert float(terms.total) == pytest.approx(math.log(2), rel=1e-6)
 
 
+def test_what_is_too_small_for_the_grid_teaches_no_iou() -> None:
+    truth, candidates = _case()
+    arguments = (candidates, torch.full((2, 3), 0.5), torch.zeros(2, 1))
+    terms = sam2_loss(*arguments, 0.4 * truth, torch.tensor([True, True]), torch.ones(2))
+    assert float(terms.iou) == 0 and float(terms.dice) > 0
+
+
 def test_weights_scale_masks_but_not_presence() -> None:
     truth, candidates = _case()
     arguments = (candidates[:, :1], torch.zeros(2, 1), torch.zeros(2, 1), truth, torch.tensor([True, True]))

@@ -264,3 +264,18 @@ def test_snapshots_may_be_thinned_but_not_all_removed(
         path.unlink()
     with pytest.raises(InputError, match="are gone"):
         fix(run, "iris:60,25@42", network, base[0])
+
+
+def test_a_correction_keeps_the_diameters_in_mm(
+    base: tuple[Path, Path], run: Path, network: SAM2VideoPredictor
+) -> None:
+    """The scale follows from the settings in run.json and the rows as they are after the correction."""
+    record = json.loads((run / "run.json").read_text())
+    record["settings"]["mm_per_px"] = 0.05
+    (run / "run.json").write_text(json.dumps(record))
+    fix(run, "pupil:60,25@40", network, base[0])
+    signals, after = pl.read_csv(run / "signals.csv"), json.loads((run / "run.json").read_text())
+    assert after["corrections"] and after["scale"] == [{"view": 0, "by": "stated", "mm_per_px": 0.05}]
+    pupil = signals.filter((pl.col("object") == "pupil") & (pl.col("state") == "tracked"))
+    assert len(pupil) > 0
+    np.testing.assert_allclose(pupil["diameter_mm"], 0.05 * pupil["major_px"], atol=1e-6)

@@ -6,7 +6,9 @@ import pytest
 from fake_predictor import FakePredictor, eye_truth, write_eye_video
 from ocusam.core.errors import InputError
 from ocusam.workflows.evaluate import evaluate, write_json
+from ocusam.workflows.inputs.settings import Computing, RunSettings
 from ocusam.workflows.scoring.annotations import read_annotations
+from ocusam.workflows.session.models import OpenedModel
 
 CLOSED = range(20, 30)
 TRUTH = eye_truth(60, CLOSED)
@@ -60,6 +62,23 @@ def test_thinned_tracking_scores_the_same_frames(annotations: Path, tmp_path: Pa
     assert s.scored == s.found == 10
     assert s.error_rel_median is not None and s.error_rel_median < 0.01
     assert s.closed_called == 1.0
+
+
+def test_how_the_network_computes_can_be_chosen(annotations: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Computing | None] = []
+
+    def opened(*given: object) -> OpenedModel:
+        if isinstance(given[0], OpenedModel):
+            return given[0]
+        computing = given[3]
+        assert isinstance(computing, RunSettings)
+        asked.append(computing)
+        return OpenedModel(FakePredictor(), {})
+
+    monkeypatch.setattr("ocusam.workflows.evaluate.open_predictor", opened)
+    settings = RunSettings(overlay=False, size="fast", dtype="bfloat16")
+    evaluate(annotations, clips=["a"], every=20, computing=settings)
+    assert asked == [settings]
 
 
 def test_stills_are_clicked_where_the_truth_says(annotations: Path, tmp_path: Path) -> None:

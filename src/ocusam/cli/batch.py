@@ -63,6 +63,8 @@ def batch(
     size: options.Size = "fine",
     compiled: options.Compile = False,
     engine: options.Engine = "torch",
+    mm_per_px: options.MmPerPx = None,
+    iris_mm: options.IrisMm = None,
     start_over: Annotated[
         bool,
         typer.Option(
@@ -93,6 +95,8 @@ def batch(
         size=size,
         compiled=compiled,
         engine=engine,
+        mm_per_px=mm_per_px,
+        iris_mm=iris_mm,
     )
     with _watcher(len(items)) as watcher:
         wanted = BatchOptions(model, weights, device, settings, jobs, start_over=start_over)

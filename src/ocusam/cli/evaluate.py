@@ -38,6 +38,9 @@ def evaluate(
     weights: options.Weights = None,
     model: options.Model = "nano",
     device: options.Device = "cpu",
+    dtype: options.Dtype = "float32",
+    size: options.Size = "fine",
+    engine: options.Engine = "torch",
     clips: Annotated[
         str | None, typer.Option("--clips", help="Names, comma-separated; default: all.")
     ] = None,
@@ -82,12 +85,16 @@ def evaluate(
         def start(clip: Clip) -> Progress:
             return lambda done, total, what: progress(done, total, f"{clip.name} {what}")
 
-        options_of_run: dict[str, Any] = {}
-        if not stills:
-            settings = RunSettings(
-                zoom=zoom, masklets=pictures is not None, overlay=False, cross_negatives=cross_negatives
-            )
-            options_of_run = {"every": every, "settings": settings}
+        settings = RunSettings(
+            zoom=zoom,
+            masklets=pictures is not None,
+            overlay=False,
+            cross_negatives=cross_negatives,
+            dtype=dtype,
+            size=size,
+            engine=engine,
+        )
+        options_of_run: dict[str, Any] = {} if stills else {"every": every, "settings": settings}
         results = run(
             annotations,
             clips=wanted,
@@ -97,6 +104,7 @@ def evaluate(
             model=model,
             weights=weights,
             device=device,
+            computing=settings,
             objects=names,
             **options_of_run,
         )

@@ -34,6 +34,8 @@ def eye(
     compiled: options.Compile = False,
     engine: options.Engine = "torch",
     glints: options.Glints = "auto",
+    mm_per_px: options.MmPerPx = None,
+    iris_mm: options.IrisMm = None,
 ) -> None:
     """Eye movements from an eye video: tables (signals, blinks, events, quality, doubtful frames), masks,
     overlay.mp4 and report.html.
@@ -61,6 +63,8 @@ def eye(
         compiled=compiled,
         engine=engine,
         glints=glints,
+        mm_per_px=mm_per_px,
+        iris_mm=iris_mm,
     )
     with console.bar() as progress:
         recording = track_eye(
@@ -80,6 +84,8 @@ def eye(
         screen.print(line)
     for again in recording.recoveries:
         screen.print(describe_recovery(again))
+    for scale in recording.scale or []:
+        screen.print(describe_scale(scale))
     broken = console.BROKEN_OFF if recording.truncated else ""
     screen.print(
         f"{recording.num_frames} frames{broken}, {recording.fps:.1f} frames/s, {len(recording.blinks)} blinks"
@@ -121,6 +127,19 @@ def describe_zoom(zoom: dict[str, Any] | None) -> list[str]:
             f"{at['larger']} or --zoom off."
         )
     return lines
+
+
+def describe_scale(scale: dict[str, Any]) -> str:
+    """One line on where an eye's mm come from."""
+    factor = scale["mm_per_px"]
+    if factor is None:
+        return f"view {scale['view']}: no iris seen well enough for a scale, diameter_mm is empty"
+    if "iris_px" not in scale:
+        return f"view {scale['view']}: {factor:.5g} mm per px, as stated"
+    return (
+        f"view {scale['view']}: {factor:.5g} mm per px, if its iris ({scale['iris_px']:.1f} px, median of "
+        f"{scale['frames']} frames, scatter {scale['scatter']:.1%}) measures {scale['iris_mm']:g} mm"
+    )
 
 
 def describe_recovery(again: dict[str, Any]) -> str:

@@ -147,6 +147,27 @@ Glints = Annotated[
         "most so many), or off.",
     ),
 ]
+MmPerPx = Annotated[
+    float | None,
+    typer.Option(
+        "--mm-per-px",
+        metavar="MM",
+        show_default="none",
+        help="Pupil diameters in mm too (diameter_mm in signals.csv), by a stated scale: mm in one px of the "
+        "picture at the distance of the eye, above 0. Not together with --iris-mm.",
+    ),
+]
+IrisMm = Annotated[
+    float | None,
+    typer.Option(
+        "--iris-mm",
+        metavar="MM",
+        show_default="none",
+        help="Pupil diameters in mm too (diameter_mm in signals.csv), by an assumed diameter of the visible "
+        "iris, mm, above 0 (adults: about 11.7, SD 0.42 between people). The iris must be tracked. Not "
+        "together with --mm-per-px.",
+    ),
+]
 Recover = Annotated[
     bool,
     typer.Option(

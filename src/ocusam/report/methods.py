@@ -14,6 +14,7 @@ from typing import Any
 import polars as pl
 
 from ocusam.eye.events import FIXATION, SACCADE, EventRules
+from ocusam.eye.scale import IRIS_SD_SHARE, STATED
 from ocusam.eye.signals import KNOWN_PATTERN
 from ocusam.report.tables import ReportTables, event_unit
 
@@ -46,6 +47,7 @@ def methods(tables: ReportTables, record: dict[str, Any]) -> str:
         f"Blinks (n = {len(tables.blinks)}) were detected from the lid opening (source: {_sources(tables)}), "
         "onset and offset at 10 % of the amplitude; no pupil values are given where the pupil is covered, "
         "and no sample was interpolated or filtered.",
+        *_scales(record.get("scale") or []),
     ]
     lamps = tables.quality.filter(pl.col("object").str.contains(f"^({KNOWN_PATTERN})$"))
     if len(lamps):
@@ -73,6 +75,26 @@ def _apparatus(pupil: pl.DataFrame, record: dict[str, Any]) -> str:
         f"input {model.get('image_size', '?')} px; Python {versions.get('python', '?')}, torch "
         f"{versions.get('torch', '?')}, pymovements {versions.get('pymovements', '?')})."
     )
+
+
+def _scales(scales: list[dict[str, Any]]) -> list[str]:
+    """Where diameters in mm come from (`eye.scale.PupilScale`)."""
+    out = []
+    for scale in scales:
+        of = f"Pupil diameters of view {scale['view']} in mm are the major axis in px"
+        if scale["mm_per_px"] is None:
+            out.append(f"View {scale['view']} has no pupil diameters in mm: no iris was seen well enough.")
+        elif scale["by"] == STATED:
+            out.append(f"{of} times a stated scale of {scale['mm_per_px']:.5g} mm per px.")
+        else:
+            out.append(
+                f"{of} times {scale['mm_per_px']:.5g} mm per px, which follows from an assumed diameter of "
+                f"the visible iris of {scale['iris_mm']:g} mm and its major axis of {scale['iris_px']:.1f} "
+                f"px (median of {scale['frames']} frames with the rim well seen, robust SD of single frames "
+                f"{scale['scatter']:.1%}); iris diameters differ between people by {IRIS_SD_SHARE:.1%} (SD; "
+                "Rüfer, Schröder and Erb 2005), which is not corrected, nor are changes of distance."
+            )
+    return out
 
 
 def _calibrated(calibration: dict[str, Any]) -> list[str]:

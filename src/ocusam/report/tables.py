@@ -14,6 +14,7 @@ import polars as pl
 
 from ocusam.eye.events import EventRules
 from ocusam.eye.long_rows import LongRows
+from ocusam.eye.scale import PupilScale
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,6 +27,7 @@ class ReportTables:
         rules: how the events were found.
         gaze, gaze_events: tables of `ocusam gaze`, or None.
         calibration: its `calibration.json`, or None.
+        scales: of the pupil's diameters in mm, where those were asked for and the signals just made.
     """
 
     signals: LongRows
@@ -37,6 +39,7 @@ class ReportTables:
     gaze: pl.DataFrame | None = None
     gaze_events: pl.DataFrame | None = None
     calibration: dict[str, Any] | None = None
+    scales: tuple[PupilScale, ...] = ()
 
 
 def event_unit(events: pl.DataFrame) -> str:

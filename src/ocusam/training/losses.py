@@ -162,7 +162,9 @@ def sam2_loss(
     focal = ((focal_bm * share_bm).sum(1) * mask_weight_b).sum() / count
     dice = ((dice_bm * share_bm).sum(1) * mask_weight_b).sum() / count
     iou_error_b = (predicted_iou_bm.float() - real_iou_bm).square().mean(1)
-    iou = (iou_error_b * mask_weight_b).sum() / count
+    # An object too small for the grid has no IoU there: "both empty" would teach that it is perfect.
+    on_grid_b = (truth_b1hw > 0.5).flatten(1).any(1).float()
+    iou = (iou_error_b * mask_weight_b * on_grid_b).sum() / count
     presence = F.binary_cross_entropy_with_logits(object_score_b1.float().flatten(), present_b.float())
     total = FOCAL_WEIGHT * focal + DICE_WEIGHT * dice + IOU_WEIGHT * iou + PRESENCE_WEIGHT * presence
     return LossTerms(total, focal, dice, iou, presence, real_iou_bm.gather(1, own_choice_b[:, None])[:, 0])

@@ -32,7 +32,7 @@ from ocusam.video.source import VideoSource
 from ocusam.video.thinned import ThinnedSource
 from ocusam.workflows.eye import measure_object, track_eye
 from ocusam.workflows.find.clicks import ClearClicks
-from ocusam.workflows.inputs.settings import RunSettings
+from ocusam.workflows.inputs.settings import Computing, RunSettings
 from ocusam.workflows.inputs.views import plan_views
 from ocusam.workflows.scoring.annotations import Clip, choose_clips, read_annotations
 from ocusam.workflows.scoring.score_pictures import draw_comparisons
@@ -212,6 +212,7 @@ def evaluate(
     model: Any = "nano",
     weights: str | Path | None = None,
     device: str = "cpu",
+    computing: Computing | None = None,
     stills: bool = False,
     **options: Any,
 ) -> dict[str, ClipResult]:
@@ -222,7 +223,7 @@ def evaluate(
         clips: names, or None for all.
         pictures: folder for pictures, or None.
         on_clip: called before each clip; may return a progress callback.
-        model, weights, device: see `workflows.models.open_predictor`.
+        model, weights, device, computing: see `workflows.models.open_predictor`.
         stills: every annotated frame by itself (`evaluate_stills`) instead of tracking.
         options: passed to `evaluate_clip` or `evaluate_stills`.
 
@@ -230,7 +231,7 @@ def evaluate(
         OcusamError: unknown clip, missing file, and whatever tracking raises.
     """
     chosen = choose_clips(read_annotations(annotations), clips)
-    opened = open_predictor(model, weights, device)
+    opened = open_predictor(model, weights, device, computing)
     out = {}
     for clip in chosen:
         progress = on_clip(clip) if on_clip is not None else None

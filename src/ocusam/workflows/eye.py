@@ -9,6 +9,7 @@ from typing import Any
 
 import polars as pl
 
+from ocusam.core.errors import PromptError
 from ocusam.core.geometry import Ellipse
 from ocusam.core.masklet import ObjectFrame
 from ocusam.core.prompts import PromptPack
@@ -21,6 +22,7 @@ from ocusam.workflows.eye_place import zoom_of_run, zoom_start
 from ocusam.workflows.find.clicks import ClearClicks
 from ocusam.workflows.inputs.glints import OFF
 from ocusam.workflows.inputs.prompt_tables import as_pack
+from ocusam.workflows.inputs.scale import check_iris
 from ocusam.workflows.inputs.settings import PromptsLike, RunSettings
 from ocusam.workflows.inputs.zoom import zoom_regions
 from ocusam.workflows.no_click import settings_of_run, start_without_click
@@ -61,6 +63,7 @@ class EyeRecording(WaysOut):
             (`session.lookout.told`).
         zoom: where it was asked for, what was decided (`find.eye_place`), and under "at_border" where the eye
             came to a rectangle's border (`results.zoom_border.at_border`).
+        scale: where diameters in mm were asked for, how each eye's came about (`eye.scale.PupilScale`).
     """
 
     rows: LongRows
@@ -76,6 +79,7 @@ class EyeRecording(WaysOut):
     found: dict[str, Any] | None = None
     recoveries: tuple[dict[str, Any], ...] = ()
     zoom: dict[str, Any] | None = None
+    scale: list[dict[str, Any]] | None = None
 
 
 def track_eye(
@@ -107,7 +111,8 @@ def track_eye(
         progress: called after every frame with (done, in all or None, what).
 
     Raises:
-        PromptError: an unknown name, a point outside the picture; no prompt, and no eye that convinces.
+        PromptError: an unknown name, a point outside the picture; no prompt, and no eye that convinces; an
+            assumed iris (`RunSettings.iris_mm`), and a pupil without a tracked one.
         OcusamError: the rest of the family; what was computed before is kept in `out`.
     """
     pack = as_pack(prompts, video)
@@ -119,6 +124,7 @@ def track_eye(
         pack, model, settings = start.pack, start.model, start.settings
     elif not pack and out is not None:
         settings = settings_of_run(Path(out), settings)
+    check_iris(settings.iris_mm, pack.prompts, pack.references, found=start is not None)
     zoom = None
     if settings.resume and out is not None and holds_run(out):
         settings = zoom_of_run(Path(out), settings)
@@ -137,6 +143,11 @@ def track_eye(
     job = prepare(
         video, pack, model=model, weights=weights, device=device, out=out, settings=settings, kind=KIND
     )
+    try:
+        check_iris(settings.iris_mm, job.prompts, job.references, job.views, found=start is not None)
+    except PromptError:
+        job.source.close()
+        raise
     found = start.finding.to_dict() if start is not None else None
     if job.folder is not None and found is not None:
         job.folder.record["found"] = found
@@ -191,13 +202,23 @@ class EyeWork:
         folder = job.folder.file("masklets") if job.folder is not None else None
         assert tracked.rows is not None, "an eye's job measures every frame"
         rows = with_reflections(tracked.rows, job.prompts, self._glints, folder)
-        tables = make_tables(rows, job.views, rules, zoom=regions, recoveries=tracked.recoveries)
+        tables = make_tables(
+            rows,
+            job.views,
+            rules,
+            zoom=regions,
+            recoveries=tracked.recoveries,
+            scaling=job.settings.scaling,
+        )
         self.at_border = at_border(tables.signals, regions, job.source.size)
         self._tables = tables
         if job.folder is None:
             return
         if regions and "zoom" in job.folder.record:
             job.folder.record["zoom"] = {**job.folder.record["zoom"], "at_border": self.at_border}
+        job.folder.record.pop("scale", None)  # of an earlier end of this run
+        if tables.scales:
+            job.folder.record["scale"] = [scale.to_dict() for scale in tables.scales]
         for name, table in named(self._tables).items():
             job.folder.write_table(name, table)
         if job.settings.overlay:
@@ -224,6 +245,7 @@ class EyeWork:
             tracked.steps / max(tracked.seconds, 1e-9),
             job.folder.path if job.folder is not None else None,
             recoveries=tuple(told(tracked.recoveries)),
+            scale=[scale.to_dict() for scale in tables.scales] or None,
         )
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from ocusam.core.errors import InputError, PromptError
 from ocusam.core.prompts import ObjectPrompt, merge_prompts, parse_point
 from ocusam.engines.choice import ENGINES, TORCH
+from ocusam.eye.scale import Scaling
 from ocusam.workflows.inputs.glints import wanted_glints
 from ocusam.workflows.inputs.input_size import FINE, parse_size
 from ocusam.workflows.inputs.zoom import AUTO, parse_zoom
@@ -85,6 +86,10 @@ class RunSettings:
         engine: what runs the network: "torch", or "openvino" (CPU only).
         glints: corneal reflections beside the tracked objects: "auto" follows those that were clicked, or
             else looks for some by itself; a number: looks for at most so many; "off" (`ocusam eye` only).
+        mm_per_px: stated scale at the distance of the eye, for the column `diameter_mm`; None: none.
+        iris_mm: assumed diameter of the visible iris, mm (adults about 11.7): the scale of that column
+            follows from the tracked iris (`eye.scale`); None: not assumed. At most one of both (`ocusam eye`
+            only).
         resume: go on with the run that the output folder holds; begin where it holds none.
     """
 
@@ -103,17 +108,25 @@ class RunSettings:
     compiled: bool = False
     engine: str = TORCH
     glints: str = AUTO
+    mm_per_px: float | None = None
+    iris_mm: float | None = None
     resume: bool = False
 
     def __post_init__(self) -> None:
         parse_zoom(self.zoom)
         wanted_glints(self.glints)
         check_computing(self)
+        _ = self.scaling  # refuses what cannot be
         if self.chunk_frames < 1 or self.snapshot_frames < 0:
             raise InputError(
                 f"chunk_frames={self.chunk_frames}, snapshot_frames={self.snapshot_frames}: give at least 1 "
                 "frame a chunk, and 0 or more frames between snapshots."
             )
+
+    @property
+    def scaling(self) -> Scaling:
+        """Where mm come from."""
+        return Scaling(self.mm_per_px, self.iris_mm)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON: what decides the result."""

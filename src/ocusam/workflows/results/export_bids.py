@@ -32,15 +32,17 @@ import polars as pl
 from ocusam.core.errors import InputError, OutputError
 from ocusam.core.version import __version__
 from ocusam.eye.calibration import GAZE_COLUMNS
+from ocusam.eye.scale import BY_IRIS, DIAMETER_MM
 from ocusam.eye.signals import TRACKED
 from ocusam.eye.targets import Screen
-from ocusam.workflows.results.export_tables import eyes_of_views
+from ocusam.workflows.results.export_tables import eyes_of_views, has_mm
 from ocusam.workflows.results.finished_run import FinishedRun
 from ocusam.workflows.results.gaze_tables import SCREEN_COLUMNS, read_gaze, screen_of
 from ocusam.workflows.session.atomic import write_bytes
 
 BIDS_VERSION = "1.11.1"
 EYES = ("left", "right", "cyclopean")
+MM = "pupil_size_mm"
 _LABEL = re.compile(r"[0-9a-zA-Z]+")
 _README = """\
 # Eye tracking
@@ -157,6 +159,7 @@ def _samples(pupil: pl.DataFrame) -> pl.DataFrame:
         number("major_px").alias("pupil_size"),
         number("minor_px").alias("pupil_minor_axis"),
         number("angle_deg").alias("pupil_angle"),
+        *([number(DIAMETER_MM).alias(MM)] if has_mm(pupil) else []),
         number("predicted_iou").alias("predicted_iou"),
         seen.cast(pl.Int64).alias("tracked"),
     )
@@ -305,11 +308,24 @@ def _physio_sidecar(
         "x_coordinate": _column(f"Horizontal position of the pupil's centre {where}.", "pixel"),
         "y_coordinate": _column(f"Vertical position of the pupil's centre {where}.", "pixel"),
         "pupil_size": _column("diameter: major axis (full) of the ellipse of the whole pupil.", "pixel"),
+        **_mm(run, samples, int(pupil["view"][0])),
         "pupil_minor_axis": _column("Minor axis (full) of that ellipse.", "pixel"),
         "pupil_angle": _column("Direction of the major axis from +x, clockwise on screen, 0-180.", "degree"),
         "predicted_iou": _column("The network's estimate of its mask's quality, 0 to 1.", "arbitrary"),
         "tracked": _column("1: the pupil is seen and measured; 0: blink or lost, values n/a.", "arbitrary"),
     }
+
+
+def _mm(run: FinishedRun, samples: pl.DataFrame, view: int) -> dict[str, Any]:
+    """What the diameter in mm is, where there is one."""
+    if MM not in samples.columns:
+        return {}
+    scales: list[dict[str, Any]] = run.record.get("scale") or []
+    known = next((s for s in scales if s["view"] == view), {})
+    how = f"{known['mm_per_px']:.5g} mm per px" if known.get("mm_per_px") else "a scale"
+    if known.get("by") == BY_IRIS:
+        how += f", by an assumed diameter of the visible iris of {known['iris_mm']:g} mm"
+    return {MM: _column(f"pupil_size in mm: times {how}, the same for the whole recording.", "mm")}
 
 
 def _events_sidecar(events: pl.DataFrame, labels: BidsLabels) -> dict[str, Any]:

@@ -23,6 +23,7 @@ import polars as pl
 
 from ocusam.core.errors import InputError, OutputError
 from ocusam.core.masklet import View
+from ocusam.eye.scale import DIAMETER_MM
 from ocusam.eye.signals import TRACKED
 from ocusam.workflows.results.eye3d_tables import read_eye3d
 from ocusam.workflows.results.finished_run import FinishedRun
@@ -188,6 +189,12 @@ def write_pupil_positions(run: FinishedRun, out: str | Path, eyes: Sequence[str]
     return path
 
 
+def has_mm(rows: pl.DataFrame) -> bool:
+    """Whether rows of signals have diameters in mm; the column of a run without a scale is empty, and runs of
+    earlier versions have none."""
+    return DIAMETER_MM in rows.columns and rows[DIAMETER_MM].count() > 0
+
+
 def to_pandas(table: pl.DataFrame) -> Any:
     """A table as a pandas data frame.
 
@@ -213,8 +220,8 @@ def to_pymovements(
         unit: of the positions; they are px of the eye camera's picture, not of a screen.
 
     Returns:
-        A `Gaze` with `time` in ms from the first frame, `pixel` [x, y] and the column `diameter_px`; empty
-        values where the object is not tracked.
+        A `Gaze` with `time` in ms from the first frame, `pixel` [x, y] and the column `diameter_px`, with
+        `diameter_mm` where the run had a scale for it; empty values where the object is not tracked.
 
     Raises:
         InputError: no such object in this view.
@@ -234,6 +241,7 @@ def to_pymovements(
         pl.col("center_x_px").alias("x"),
         pl.col("center_y_px").alias("y"),
         pl.col("major_px").alias("diameter_px"),
+        *([DIAMETER_MM] if has_mm(rows) else []),
     )
     here = blinks.filter(pl.col("view") == view)
     events = pm.Events(

@@ -7,6 +7,7 @@ from a file, live runs, and reports of finished runs.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from ocusam.eye.events import EventRules, event_columns, find_events, with_both_
 from ocusam.eye.long_rows import LongRows
 from ocusam.eye.quality import doubtful, quality
 from ocusam.eye.reflection import with_pupil_cr_vectors
+from ocusam.eye.scale import DIAMETER_MM, Scaling, scales_of, with_diameters
 from ocusam.eye.signals import COLUMNS
 from ocusam.report.html import ReportTables
 from ocusam.workflows.inputs.zoom import Region
@@ -35,6 +37,7 @@ def make_tables(
     *,
     zoom: Mapping[int, Region] | None = None,
     recoveries: Sequence[Mapping[str, Any]] = (),
+    scaling: Scaling | None = None,
 ) -> ReportTables:
     """All tables of a recording.
 
@@ -44,12 +47,16 @@ def make_tables(
         rules: how events are found, on the pupil's centre in px.
         zoom: view -> the rectangle in which it was tracked, where that was not all of it.
         recoveries: clicks that the tracker entered by itself (`session.lookout`).
+        scaling: where the pupil's diameter in mm comes from; None: it stays empty.
     """
     assert rows is not None, "an eye's job measures every frame"
     signals, blinks = classify_rows(LongRows.of(rows), regions={view.index: view.region for view in views})
     give_back()
     signals = signals.changed(with_pupil_cr_vectors).changed(lambda part: with_recovered(part, recoveries))
-    return _tables(signals, blinks, rules, zoom, recovered=bool(recoveries))
+    scales = scales_of(signals, scaling)
+    give_back()
+    signals = signals.changed(lambda part: with_diameters(part, scales))
+    return replace(_tables(signals, blinks, rules, zoom, recovered=bool(recoveries)), scales=tuple(scales))
 
 
 def _tables(
@@ -123,7 +130,7 @@ def read_tables(
         InputError: the folder holds no signals, or they cannot be read.
     """
     try:
-        signals = _read(folder / "signals.csv", {**COLUMNS, LID_OPENING: pl.Float64})
+        signals = _read(folder / "signals.csv", {**COLUMNS, LID_OPENING: pl.Float64, DIAMETER_MM: pl.Float64})
         blinks = _read(folder / "blinks.csv", BLINK_COLUMNS)
     except FileNotFoundError:
         raise InputError(

@@ -21,12 +21,18 @@ import polars as pl
 from ocusam.core.errors import InputError
 from ocusam.core.masklet import View
 from ocusam.eye.blink import BLINK_COLUMNS
+from ocusam.eye.blink.states import LID_OPENING
 from ocusam.eye.quality import QUALITY_COLUMNS
+from ocusam.eye.scale import DIAMETER_MM
 from ocusam.eye.signals import COLUMNS
 from ocusam.workflows.session.masklets import Masklets
 
 _TEXT: dict[str, type[pl.DataType]] = {"event": pl.String, "reason": pl.String}
-_KNOWN_TYPES = {**COLUMNS, **BLINK_COLUMNS, **QUALITY_COLUMNS, **_TEXT}
+# Columns that later steps add to the signals.
+_ADDED: dict[str, type[pl.DataType]] = dict.fromkeys(
+    (DIAMETER_MM, LID_OPENING, "pupil_cr_x_px", "pupil_cr_y_px"), pl.Float64
+)
+_KNOWN_TYPES = {**COLUMNS, **BLINK_COLUMNS, **QUALITY_COLUMNS, **_TEXT, **_ADDED}
 
 
 @dataclass(frozen=True, eq=False)

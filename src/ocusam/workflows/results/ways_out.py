@@ -58,6 +58,7 @@ class WaysOut:
             "fps": frames * run.signals["view"].n_unique() / seconds if seconds > 0 else 0.0,
             "folder": run.folder,
             "found": run.record.get("found"),
+            "scale": run.record.get("scale"),
         }
         values: dict[str, Any] = {}
         for field in fields(cls):  # type: ignore[arg-type]

@@ -32,7 +32,6 @@ from ocusam.workflows.session.meeting import MEETING_FRAMES, Meeting
 from ocusam.workflows.session.passes import Pass, Step
 from ocusam.workflows.session.resume import HOW_TO_FINISH, HOW_TO_GO_ON
 from ocusam.workflows.session.session_files import SessionFiles
-from ocusam.workflows.session.turns import short_turns
 
 E = TypeVar("E", bound=BaseException)
 
@@ -61,7 +60,7 @@ def go_on(
         KeyboardInterrupt: the user ended it; what is done is kept.
     """
     log = files.log
-    with short_turns(), Measuring(on_frame, files.pack) as measuring:
+    with Measuring(on_frame, files.pack) as measuring:
         try:
             with deferred_interrupt() as asked:
                 while not log.finished:

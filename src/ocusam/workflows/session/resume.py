@@ -54,8 +54,13 @@ _SAME = {
     "views": "views",
     "settings": "settings",
 }
-# What may change: the file may lie elsewhere, and pictures for people can be had or not.
-_FREE = {"input": {"path"}, "model": {"weights", "packaged"}, "settings": {"overlay", "report"}}
+# What may change: the file may lie elsewhere, pictures for people can be had or not, and the scale of
+# diameters in mm is applied at the end to what is stored in px.
+_FREE = {
+    "input": {"path"},
+    "model": {"weights", "packaged"},
+    "settings": {"overlay", "report", "mm_per_px", "iris_mm"},
+}
 
 
 @dataclass
