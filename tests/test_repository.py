@@ -18,6 +18,7 @@ from ocusam.cli.main import app
 from ocusam.core.version import __version__
 from ocusam.eye.blink import LID_OPENING
 from ocusam.eye.reflection import VECTOR_COLUMNS
+from ocusam.eye.scale import DIAMETER_MM
 from ocusam.eye.signals import COLUMNS
 from ocusam.workflows.session.recovered import RECOVERED
 
@@ -132,7 +133,7 @@ def test_readme_explains_every_column_of_the_signals() -> None:
     readme = readme_tree.README.read_text(encoding="utf-8")
     rows = readme.split("| column | meaning | unit |")[1].split("\n\n")[0].splitlines()[2:]
     explained = [name for row in rows for name in re.findall(r"`(\w+)`", row.split("|")[1])]
-    assert explained == [*COLUMNS, LID_OPENING, *VECTOR_COLUMNS, RECOVERED]
+    assert explained == [*COLUMNS, LID_OPENING, *VECTOR_COLUMNS, RECOVERED, DIAMETER_MM]
 
 
 def test_links_between_our_pages_lead_somewhere() -> None:
