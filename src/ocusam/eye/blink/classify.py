@@ -70,7 +70,7 @@ class BlinkRules:
         min_amplitude_pupil: the same where the pupil is the only source, whose visible share is noisier.
         full_amplitude: from here a blink is full.
         edge: share of the amplitude at which it begins and ends.
-        merge_ms: a shorter opening between two dips belongs to one blink.
+        merge_ms: a shorter opening between two dips belongs to one blink; lids take longer to open.
         travel: share of its diameter by which the pupil may move in a partial blink.
         jump: a partial dip that falls and rises by more than this share of its depth within one frame each
             is no blink.
@@ -84,7 +84,7 @@ class BlinkRules:
     min_amplitude_pupil: float = 0.35
     full_amplitude: float = 0.8
     edge: float = 0.1
-    merge_ms: float = 50.0
+    merge_ms: float = 100.0
     travel: float = 0.5
     jump: float = 0.5
     rest: float = 0.65
