@@ -1,11 +1,12 @@
 """How well does `nano` follow rendered eyes that no training has seen, after one click on each object?
 
     python benchmarks/rendered_test_set.py OUT_FOLDER [--clips 1000] [--weights FILE] [--size 256]
-        [--part 1/2] [--sheet 24]
+        [--part 1/2] [--sheet 24] [--zoom auto]
 
 Seeds begin at 2^31, where training's own never reach (`training/clips.py` draws them below). Each clip has
 `--frames` frames of 320 x 240 px, some with a blink, and begins on a frame whose pupil can be clicked. Pupil,
-iris and up to two reflections get one click each there; every later frame counts, lost ones as IoU 0.
+iris and up to two reflections get one click each there; every later frame counts, lost ones as IoU 0. Small
+eyes are tracked in a rectangle around them, chosen as `ocusam eye` chooses it (`--zoom off`: never).
 
 Scored are the network's masks against what is visible, and (`picture`) what `ocusam eye` makes of them: whole
 ellipses refined on the picture's own edge, against the whole outlines. A reflection's centre counts where at
@@ -53,8 +54,10 @@ from ocusam.training.clicks import first_click
 from ocusam.training.scenes import LEAST_AREA_PX, VISIBLE_AREA_PX
 from ocusam.video.source import SequenceSource
 from ocusam.workflows.eye import EyeWork, measure_object
+from ocusam.workflows.eye_place import choose_rectangles
 from ocusam.workflows.find.clicks import ClearClicks
 from ocusam.workflows.inputs.views import plan_views
+from ocusam.workflows.inputs.zoom import AUTO, OFF, zoom_text, zoomed
 from ocusam.workflows.results.eye_tables import make_tables
 from ocusam.workflows.results.reflections import with_reflections
 from ocusam.workflows.session.follow import follow
@@ -116,10 +119,24 @@ def _clicks(rng: np.random.Generator, frame: EyeFrame, cell_px: float) -> list[O
     return prompts
 
 
-def track_clip(clip: TestClip, opened: OpenedModel, *, bare: bool = False) -> Iterator[list[ObjectFrame]]:
+def track_clip(
+    clip: TestClip, opened: OpenedModel, *, zoom: str = AUTO, bare: bool = False
+) -> Iterator[list[ObjectFrame]]:
     """Masks of every frame, as `ocusam eye` gets them; `bare`: from the clicks alone."""
+    views = plan_views(PICTURE, "none")
+    if zoom == AUTO:
+        choices = choose_rectangles(clip.source(), clip.prompts, opened.predictor, views)
+        views = zoomed(views, zoom_text(c.region for c in choices if c.region is not None))
     clear = None if bare else ClearClicks()
-    yield from follow(clip.source(), clip.prompts, opened.predictor, plan_views(PICTURE, "none"), clear=clear)
+    yield from follow(clip.source(), clip.prompts, opened.predictor, views, clear=clear)
+
+
+def whole_mask(item: ObjectFrame) -> NDArray[np.bool_]:
+    """bool (H, W) of the whole picture; False outside the rectangle that was tracked."""
+    out = np.zeros(PICTURE, dtype=np.bool_)
+    x0, y0, x1, y1 = item.view.region
+    out[y0:y1, x0:x1] = item.mask
+    return out
 
 
 def score_object(item: ObjectFrame, truth: EyeFrame, cell_px: float) -> Row:
@@ -137,7 +154,7 @@ def score_object(item: ObjectFrame, truth: EyeFrame, cell_px: float) -> Row:
     }
     if not present:
         return row
-    found, real = item.mask & (item.object_score > 0), coverage >= 128
+    found, real = whole_mask(item) & (item.object_score > 0), coverage >= 128
     union = int((found | real).sum())
     row["iou"] = round(int((found & real).sum()) / union, 4) if union else 0.0
     if whole is None:
@@ -176,11 +193,15 @@ def run_clip(number: int, opened: OpenedModel, given: argparse.Namespace) -> Row
     cell = given.size**2 / (PICTURE[0] * PICTURE[1])
     clip = make_clip(number, given.frames, cell, given.first_seed)
     rows, work = [], EyeWork("auto")
-    for objects in track_clip(clip, opened, bare=given.bare_clicks):
+    zoom = "whole"
+    for objects in track_clip(clip, opened, zoom=given.zoom, bare=given.bare_clicks):
+        if objects[0].view.size != PICTURE:
+            zoom = "zoomed"
         work.on_frame([item for item in objects if item.name == "pupil" or item.name.startswith("cr")])
         rows += [score_object(i, clip.frames[i.frame_idx], cell) for i in objects if i.frame_idx > 0]
     score_followed(rows, clip, work)
-    return {"clip": number, "seed": clip.seed, "strata": strata_of(clip.frames[0], clip.fps), "rows": rows}
+    strata = {**strata_of(clip.frames[0], clip.fps), "tracked in": zoom}
+    return {"clip": number, "seed": clip.seed, "strata": strata, "rows": rows}
 
 
 # ---- pictures
@@ -205,7 +226,7 @@ def sheet(lines: list[Row], opened: OpenedModel, given: argparse.Namespace) -> N
         clip = make_clip(line["clip"], given.frames, cell, given.first_seed)
         own = shown(line)
         worst = min(own, key=lambda r: r["iou"])["frame"] if own else 1
-        for objects in track_clip(clip, opened, bare=given.bare_clicks):
+        for objects in track_clip(clip, opened, zoom=given.zoom, bare=given.bare_clicks):
             if objects[0].frame_idx == worst:
                 tiles.append(_tile(clip, line, worst, objects))
                 break
@@ -217,7 +238,7 @@ def sheet(lines: list[Row], opened: OpenedModel, given: argparse.Namespace) -> N
 
 def _tile(clip: TestClip, line: Row, frame: int, objects: list[ObjectFrame]) -> NDArray[np.uint8]:
     truth = clip.frames[frame]
-    drawn = [Drawn(o.name, mask=o.mask if o.object_score > 0 else None) for o in objects]
+    drawn = [Drawn(o.name, mask=whole_mask(o) if o.object_score > 0 else None) for o in objects]
     drawn += [
         Drawn("truth", ellipse=truth.ellipses[name], color=(0, 255, 0))
         for name in ("pupil", "iris")
@@ -259,6 +280,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--bare-clicks", action="store_true", help="as `ocusam eye --bare-clicks`: never a mask for a click"
     )
+    parser.add_argument("--zoom", choices=(AUTO, OFF), default=AUTO, help="as `ocusam eye --zoom`")
     parser.add_argument("--part", default="1/1", metavar="K/N", help="only every N-th clip, from K on")
     parser.add_argument("--table", action="store_true", help="print the strata as a table in Markdown too")
     parser.add_argument(
@@ -288,6 +310,7 @@ def main() -> None:
         "first_seed": given.first_seed,
         "strata": VERSION,
         "bare_clicks": given.bare_clicks,
+        "zoom": given.zoom,
     }
     done = {line["clip"] for line in read_lines(given.out, head)}
     k, n = map(int, given.part.split("/"))

@@ -1,14 +1,16 @@
 """Where `--zoom auto` puts the rectangle, and how a run in it comes back in px of the picture."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
 from numpy.typing import NDArray
 
-from fake_predictor import BACKGROUND, FakePredictor, eye_picture, eye_truth
+from fake_predictor import BACKGROUND, FakeOutput, FakePredictor, FakeState, eye_picture, eye_truth
 from ocusam.core.errors import OutputError, PromptError
 from ocusam.core.prompts import parse_point
 from ocusam.video.reader import open_video
@@ -81,6 +83,24 @@ def test_an_eye_that_is_large_already_is_looked_at_once() -> None:
     rec = track_eye(frames, ["pupil:65,58@10"], model=predictor, settings=QUICK)
     assert rec.zoom is not None and not rec.zoom["used"] and rec.zoom["views"][0]["frames_seen"] == 1
     assert len(predictor.states) == 2  # the one look, and the run
+
+
+@pytest.mark.parametrize(("close", "used"), [(0.85, True), (0.75, False)])
+def test_a_rectangle_in_which_the_network_is_less_sure_is_dropped(close: float, used: bool) -> None:
+    class Doubtful(SizedPredictor):
+        def propagate(self, inference_state: FakeState, *args: Any, **more: Any) -> Iterator[FakeOutput]:
+            zoomed = inference_state.source.size != (301, 401)
+            for output in super().propagate(inference_state, *args, **more):
+                sure = {"pupil": close if zoomed else 0.9}  # the iris is not asked where there is a pupil
+                output.predicted_iou[:] = [sure.get(name, 0.6) for name in output.obj_ids]
+                yield output
+
+    rec = run(predictor=Doubtful())
+    assert rec.zoom is not None and rec.zoom["used"] is used
+    (view,) = rec.zoom["views"]
+    assert ("region" in view) is used and view["frames_seen"] == 1 + 24 // 12
+    if not used:
+        assert "less sure" in view["why"] and "0.75 instead of 0.90" in view["why"]
 
 
 def test_each_view_has_its_own_rectangle() -> None:

@@ -1,9 +1,10 @@
 """The optimiser, the learning-rate schedule and the moving average of the weights.
 
-AdamW, as published. As an option hidden matrices are updated by Muon (momentum, then orthogonalised; Jordan
-et al. 2024), scaled to AdamW's root mean square (Liu et al. 2025, arXiv 2502.16982). From random numbers,
-in a short trial on four pictures, AdamW at 1e-3 learned much faster than Muon at 1.5e-3; from trained
-weights Muon at 1e-3 was a little better than AdamW at 6e-4, and at 3e-3 it diverged (docs/lab_log.md).
+AdamW, as published. As an option matrices between many channels, those of convolutions too (a row per output
+channel), are updated by Muon (momentum, then orthogonalised; Jordan et al. 2024), scaled to AdamW's root mean
+square (Liu et al. 2025, arXiv 2502.16982). From random numbers, in a short trial on four pictures and without
+the convolutions, AdamW at 1e-3 learned much faster than Muon at 1.5e-3. With them, from trained weights, Muon
+brought the encoder further than AdamW at the same rate, on the same pictures (docs/lab_log.md).
 Weights start as PyTorch draws them: a normal of sigma .02, usual for wide transformers, is several times
 too small for layers of 48 to 192 channels, and the mask heads then hardly start to learn (seen in the same
 trial). It knows nothing of losses or data.
@@ -23,9 +24,11 @@ from ocusam.model.layers import Attention
 from ocusam.model.sam2 import SAM2
 from ocusam.model.two_way_transformer import TwoWayAttentionBlock
 
-LARGEST_MUON_SIDE = 256
-"""Matrices whose shorter side is longer than this go to AdamW: orthogonalising costs the cube of that side,
-which on a CPU would be a large share of a step for the few matrices of the coarsest stage."""
+LEAST_MUON_SIDE = 16
+"""Matrices with a shorter side go to AdamW: few directions, nothing to make equal."""
+LARGEST_MUON_SIDE = 320
+"""Matrices whose shorter side is longer than this go to AdamW too: orthogonalising costs the square of that
+side times the longer one."""
 
 
 _TRUNK = "image_encoder.trunk."
@@ -82,13 +85,20 @@ def point_at_clicks(model: SAM2, strength: float = 1.5) -> None:
             attention.k_proj.weight.copy_(weight)
 
 
+def _is_matrix(module: nn.Module) -> bool:
+    """Its weights map many channels to many: linear layers, and convolutions that mix channels."""
+    if isinstance(module, nn.Conv2d):
+        return module.groups == 1 and module.in_channels >= LEAST_MUON_SIDE
+    return isinstance(module, nn.Linear)
+
+
 def parameter_kinds(model: nn.Module) -> Iterator[tuple[str, nn.Parameter, str]]:
     """Yield (name, parameter, kind); kind is "muon", "decay" (AdamW with decay) or "plain" (without)."""
-    linear = {f"{name}.weight" for name, module in model.named_modules() if isinstance(module, nn.Linear)}
+    matrices = {f"{name}.weight" for name, module in model.named_modules() if _is_matrix(module)}
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
             continue
-        if name in linear and 32 <= min(parameter.shape) <= LARGEST_MUON_SIDE:
+        if name in matrices and LEAST_MUON_SIDE <= min(parameter.flatten(1).shape) <= LARGEST_MUON_SIDE:
             kind = "muon"
         elif parameter.ndim >= 2 and name.endswith(".weight"):
             kind = "decay"
@@ -146,6 +156,13 @@ class Optimiser:
         self.optimisers: list[torch.optim.Optimizer] = [
             torch.optim.AdamW(adam, betas=(0.9, 0.98), fused=True)
         ]
+        # Muon takes matrices; a convolution's weights are one with a row per output channel. The matrix
+        # shares their memory, so that a step moves both.
+        self._matrices: list[tuple[Tensor, nn.Parameter]] = []
+        for group in muon:
+            owners = group["params"]
+            group["params"] = [nn.Parameter(owner.detach().flatten(1)) for owner in owners]
+            self._matrices += zip(owners, group["params"], strict=True)
         if muon:
             self.optimisers.append(torch.optim.Muon(muon, momentum=0.95, adjust_lr_fn="match_rms_adamw"))
 
@@ -168,12 +185,16 @@ class Optimiser:
         """Clip, move by the learning rate `rate`, clear gradients; returns the norm before clipping."""
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.config.clip_norm)
         if torch.isfinite(norm):
+            for owner, matrix in self._matrices:
+                matrix.grad = None if owner.grad is None else owner.grad.flatten(1)
             for optimiser in self.optimisers:
                 for group in optimiser.param_groups:
                     group["lr"] = rate * group["share"]
                 optimiser.step()
         for optimiser in self.optimisers:
             optimiser.zero_grad(set_to_none=True)
+        for owner, _ in self._matrices:
+            owner.grad = None
         return float(norm)
 
     def state_dict(self) -> list[dict[str, Any]]:

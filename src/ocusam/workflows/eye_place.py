@@ -7,16 +7,19 @@ Notable choices: the network answers the prompts on the whole picture first; whe
 that is the only picture looked at. Else some frames spread over the whole video are tracked, one after the
 other, with the memory that tracking has: masks are coarse then, but say where the eye goes, which no single
 frame can. Masks that the network itself rates low are left out. The iris is that of the picture
-(`eye.candidates`) where its rim is clear, since a coarse mask of it is often too large. What was decided is
-stored with the run, so that a run that goes on, and a correction, have the same rectangle.
+(`eye.candidates`) where its rim is clear, since a coarse mask of it is often too large. Then the prompts are
+answered in the rectangle too, and it is dropped where the network is clearly less sure there than in the
+whole picture: the place was wrong, or the picture too coarse to be enlarged. What was decided is stored with
+the run, so that a run that goes on, and a correction, have the same rectangle.
 
 What it does not know: what happens between the frames looked at.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +34,7 @@ from ocusam.video.source import IterableSource, VideoSource
 from ocusam.video.thinned import ThinnedSource
 from ocusam.workflows.inputs.settings import RunSettings
 from ocusam.workflows.inputs.views import plan_views
-from ocusam.workflows.inputs.zoom import AUTO, OFF, Choice, Sighting, choose, zoom_text
+from ocusam.workflows.inputs.zoom import AUTO, OFF, Choice, Sighting, choose, zoom_text, zoomed
 from ocusam.workflows.session.follow import Predictor, Progress, follow
 from ocusam.workflows.session.models import open_predictor
 from ocusam.workflows.session.resume import read_record
@@ -41,6 +44,9 @@ LOOKS = 16
 """Frames spread over the video that are looked at; at most one of `_ONE_OF` frames."""
 _ONE_OF = 12
 _SURE = 0.5  # predicted IoU from which a mask says where the eye is
+_LESS_SURE = (
+    0.1  # predicted IoU by which the rectangle may be worse: twice its calibration error (model card)
+)
 _CLEAR_LIMBUS = 0.08  # of the picture's contrast, as in `find_parts`
 _SAME = 0.5  # overlap from which a shape on the picture and the network's mask are the same pupil
 
@@ -158,22 +164,52 @@ def choose_rectangles(
     side = int(predictor.image_size)  # type: ignore[attr-defined]
     clicked = sorted({prompt.frame_idx for prompt in prompts})
 
-    def decide(frames: Sequence[int]) -> dict[int, Choice]:
-        seen = _look(source, prompts, predictor, views, frames, progress)
-        return {
-            view.index: choose(view, seen[view.index], prompts, side) for view in views if view.index in seen
-        }
+    def look(frames: Sequence[int], places: Sequence[View]) -> dict[int, _Seen]:
+        return _look(source, prompts, predictor, places, frames, progress)
 
-    choices = decide(clicked)
+    def decide(seen: dict[int, _Seen]) -> dict[int, Choice]:
+        return {v.index: choose(v, seen[v.index].eye, prompts, side) for v in views if v.index in seen}
+
+    whole = look(clicked, views)
+    choices = decide(whole)
     spread = _spread(source.num_frames)
     if spread and any(choice.region is not None for choice in choices.values()):
         try:
-            wider = decide(sorted({*clicked, *spread}))
+            wider = decide(look(sorted({*clicked, *spread}), views))
         except InputError:
             wider = {}  # a damaged picture: what the prompted frames show has to do
         # More frames can only say that a view needs more room.
         choices |= {view: c for view, c in wider.items() if choices[view].region is not None}
+    regions = [choice.region for choice in choices.values() if choice.region is not None]
+    if regions:
+        narrow = look(clicked, zoomed(views, zoom_text(regions)))
+        choices = {k: _unless_less_sure(choice, whole[k], narrow[k]) for k, choice in choices.items()}
     return [choices[view] for view in sorted(choices)]
+
+
+def _unless_less_sure(choice: Choice, whole: _Seen, narrow: _Seen) -> Choice:
+    """The choice, without its rectangle where the network is less sure of the prompts in it."""
+    if choice.region is None or not narrow.sure < whole.sure - _LESS_SURE:
+        return choice
+    why = (
+        f"the network is less sure in a rectangle around the eye: predicted IoU {narrow.sure:.2f} instead of "
+        f"{whole.sure:.2f}"
+    )
+    return replace(choice, region=None, gain=1.0, why=why)
+
+
+@dataclass
+class _Seen:
+    """What was seen of a view on some frames."""
+
+    eye: list[Sighting] = field(default_factory=list)
+    answers: list[float] = field(default_factory=list)
+    """Predicted IoU of the pupil (where none is tracked, of the iris) on every frame; 0 where not found."""
+
+    @property
+    def sure(self) -> float:
+        """How sure the network is of the eye on average; nan where it does not say."""
+        return sum(self.answers) / len(self.answers) if self.answers else math.nan
 
 
 def _spread(count: int | None) -> list[int]:
@@ -189,11 +225,11 @@ def _look(
     views: Sequence[View],
     frames: Sequence[int],
     progress: Progress | None,
-) -> dict[int, list[Sighting]]:
-    """Track some frames of the whole picture; what was seen of each view."""
+) -> dict[int, _Seen]:
+    """Track some frames; what was seen of each view."""
     number = {frame: i for i, frame in enumerate(frames)}
     moved = [replace(prompt, frame_idx=number[prompt.frame_idx]) for prompt in prompts]
-    out: dict[int, list[Sighting]] = {}
+    out: dict[int, _Seen] = {}
     thin = ThinnedSource(source, list(frames))
     told: Progress | None = None
     if progress is not None:
@@ -203,10 +239,13 @@ def _look(
             said(done, None, "looking where the eye is")
 
     for objects in follow(thin, moved, predictor, views, progress=told):
+        of_view = out.setdefault(objects[0].view.index, _Seen())
         seen = _sighting(objects)
-        out.setdefault(objects[0].view.index, [])
         if seen is not None:
-            out[objects[0].view.index].append(replace(seen, frame_idx=frames[seen.frame_idx]))
+            of_view.eye.append(replace(seen, frame_idx=frames[seen.frame_idx]))
+        eye = {o.name: o.predicted_iou if o.object_score > 0 else 0.0 for o in objects}
+        if "pupil" in eye or "iris" in eye:
+            of_view.answers.append(eye["pupil"] if "pupil" in eye else eye["iris"])
     return out
 
 
