@@ -19,7 +19,7 @@ needs_operators = pytest.mark.skipif(
 @pytest.mark.parametrize("dtype", TOLERANCES)
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize(
-    "rows", [3, 4001]
+    "rows", [3, 6001]
 )  # below and above the size from which operators are called by name
 def test_a_linear_layer_with_its_activation(dtype: torch.dtype, activation: str, rows: int) -> None:
     torch.manual_seed(0)
@@ -35,7 +35,7 @@ def test_a_linear_layer_with_its_activation(dtype: torch.dtype, activation: str,
 
 
 def test_gradients_take_the_ordinary_way() -> None:
-    x, weight = torch.randn(4000, 24), torch.randn(40, 24, requires_grad=True)
+    x, weight = torch.randn(12000, 24), torch.randn(40, 24, requires_grad=True)
     assert not cpu_inference(x, weight)
     linear(x, weight, None, "gelu").sum().backward()
     assert weight.grad is not None and weight.grad.abs().sum() > 0

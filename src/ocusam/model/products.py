@@ -24,7 +24,7 @@ BYTES_IN_CACHE = 2**24
 """What one operator writes the next should find in the cache; and memory up to this size stays with the
 allocator, while larger blocks are fetched from the system and cleared for every tensor."""
 # Fewer numbers than these go in: asking which product is best would cost more than it wins.
-_FEW_NUMBERS = 2**16
+_FEW_NUMBERS = 2**18
 
 
 @functools.cache
