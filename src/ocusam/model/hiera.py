@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from ocusam.model.config import Sam2Config
 from ocusam.model.constants import Constants
 from ocusam.model.layers import MLP, attend
+from ocusam.model.products import BYTES_IN_CACHE, Linear, cpu_inference
 
 
 def _pool(x_bhwc: Tensor) -> Tensor:
@@ -58,8 +59,8 @@ class MultiScaleAttention(nn.Module):
         self.window = window
         self.num_heads = num_heads
         self.pool_queries = pool_queries
-        self.qkv = nn.Linear(dim, dim_out * 3)
-        self.proj = nn.Linear(dim_out, dim_out)
+        self.qkv = Linear(dim, dim_out * 3)
+        self.proj = Linear(dim_out, dim_out)
 
     def forward(self, x_bhwc: Tensor) -> Tensor:
         """Return (B, H, W, dim_out), or half of H and W where queries are pooled."""
@@ -97,9 +98,9 @@ class MultiScaleBlock(nn.Module):
         self.norm1 = nn.LayerNorm(dim, eps=1e-6)
         self.attn = MultiScaleAttention(dim, dim_out, num_heads, pool, window)
         self.norm2 = nn.LayerNorm(dim_out, eps=1e-6)
-        self.mlp = MLP(dim_out, dim_out * 4, dim_out, 2, activation=nn.GELU())
+        self.mlp = MLP(dim_out, dim_out * 4, dim_out, 2, activation="gelu")
         if dim != dim_out:
-            self.proj = nn.Linear(dim, dim_out)
+            self.proj = Linear(dim, dim_out)
         self.changes_width = dim != dim_out
 
     def _keep(self, x: Tensor) -> Tensor:
@@ -111,7 +112,27 @@ class MultiScaleBlock(nn.Module):
         return x * (torch.rand(shape, device=x.device) < keep).to(x.dtype) / keep
 
     def forward(self, x_bhwc: Tensor) -> Tensor:
-        """Return (B, H, W, dim_out), or half of H and W where the block pools."""
+        """Return (B, H, W, dim_out), or half of H and W where the block pools.
+
+        Windows do not see each other, so on a CPU some rows of them go through the whole block at a time.
+        """
+        strip = self._strip(x_bhwc)
+        if strip >= x_bhwc.shape[1]:
+            return self._whole(x_bhwc)
+        return torch.cat([self._whole(part) for part in x_bhwc.split(strip, dim=1)], dim=1)
+
+    def _strip(self, x_bhwc: Tensor) -> int:
+        """Rows of the map to take at a time: whole windows, their widest tensor within the cache."""
+        batch, height, width, _ = x_bhwc.shape
+        window = self.attn.window
+        if not window or not cpu_inference(x_bhwc, self.norm1.weight):
+            return height
+        # Queries, keys and values; or the MLP's inner width, behind pooling a quarter as many tokens.
+        widest = max(self.attn.qkv.out_features, 4 * len(self.norm2.weight) // (4 if self.pool else 1))
+        row_bytes = batch * width * widest * x_bhwc.element_size()
+        return max(1, BYTES_IN_CACHE // row_bytes // window) * window
+
+    def _whole(self, x_bhwc: Tensor) -> Tensor:
         shortcut = x_bhwc
         x = self.norm1(x_bhwc)
         if self.changes_width:

@@ -15,9 +15,20 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ocusam.model.constants import Constants
+from ocusam.model.products import (
+    BYTES_IN_CACHE,
+    Activation,
+    Linear,
+    cpu_inference,
+    linear,
+    packed,
+    times_packed,
+)
 
 _FEW_TOKENS = 64
 _FEW_CHANNELS = 8
+_SCORES_WORTH_PACKING = 2**20  # of one head, for its keys
+_WIDE_HEAD = 128
 # Scores that are worth more than one operator, and how many there may be at a time (64 MB in float32).
 _MANY_SCORES = 2**16
 _SCORES_AT_ONCE = 2**24
@@ -45,6 +56,33 @@ def _plainly(q_bhnd: Tensor, k_bhmd: Tensor, v_bhme: Tensor) -> bool:
     return batch * heads * n * m >= _MANY_SCORES and not torch.cpu.get_capabilities().get("amx_tile", False)
 
 
+def _in_blocks(q_bhnd: Tensor, k_bhmd: Tensor, v_bhme: Tensor) -> bool:
+    """Whether attention head by head with packed keys beats all else; see `attend`."""
+    n, d = q_bhnd.shape[2:]
+    if n * k_bhmd.shape[2] < _SCORES_WORTH_PACKING or not cpu_inference(q_bhnd, k_bhmd, v_bhme):
+        return False
+    if q_bhnd.dtype == torch.float32:
+        return v_bhme.shape[3] < d or d >= _WIDE_HEAD
+    return not torch.cpu.get_capabilities().get("amx_tile", False)
+
+
+def _attend_in_blocks(q_bhnd: Tensor, k_bhmd: Tensor, v_bhme: Tensor) -> Tensor:
+    """Attention one head and some queries at a time; lies in memory as (B, N, heads, e)."""
+    batch, heads, n, d = q_bhnd.shape
+    # A power of two, so that blocks are equally long: keys are packed for one length.
+    fit = BYTES_IN_CACHE // (k_bhmd.shape[2] * k_bhmd.element_size())
+    rows = min(n, max(_FEW_TOKENS, 1 << fit.bit_length() - 1))
+    seen_bhne = v_bhme.new_empty(batch, n, heads, v_bhme.shape[3]).transpose(1, 2)
+    for q_hnd, k_hmd, v_hme, seen_hne in zip(q_bhnd, k_bhmd, v_bhme, seen_bhne, strict=True):
+        for q_nd, k_md, v_me, seen_ne in zip(q_hnd, k_hmd, v_hme, seen_hne, strict=True):
+            keys, values_em = packed(k_md, rows), v_me.contiguous().transpose(0, 1)
+            for queries, seen in zip((q_nd * d**-0.5).split(rows), seen_ne.split(rows), strict=True):
+                scores = times_packed(queries, keys)
+                torch.softmax(scores, dim=-1, out=scores)
+                seen.copy_(times_packed(scores, values_em))
+    return seen_bhne
+
+
 def attend(q_bhnd: Tensor, k_bhmd: Tensor, v_bhme: Tensor) -> Tensor:
     """Scaled dot-product attention, (B, heads, N, e); values may be narrower than queries and keys.
 
@@ -52,13 +90,16 @@ def attend(q_bhnd: Tensor, k_bhmd: Tensor, v_bhme: Tensor) -> Tensor:
     few tokens meet others (the decoder's tokens, small windows), since they cost little there and came closer
     to the reference (docs/lab_log.md), and where values are narrow, which the fused kernel does not know. In
     bfloat16: everywhere but in the smallest attentions, since the fused kernel needs AMX to be fast, and its
-    backward pass takes two to four times as long in any case (PyTorch 2.13, AVX512-BF16).
+    backward pass takes two to four times as long in any case (PyTorch 2.13, AVX512-BF16). Large ones go in
+    blocks, with keys packed once.
     """
     if _exporting():
         # Heads and batch as one dimension: OpenVINO 2026.4 takes heads for tokens where there are as many.
         q, k, v = (x.flatten(0, 1) for x in (q_bhnd * q_bhnd.shape[3] ** -0.5, k_bhmd, v_bhme))
         seen: Tensor = ((q @ k.transpose(1, 2)).softmax(dim=-1) @ v).unflatten(0, (-1, q_bhnd.shape[1]))
         return seen
+    if _in_blocks(q_bhnd, k_bhmd, v_bhme):
+        return _attend_in_blocks(q_bhnd, k_bhmd, v_bhme)
     if _plainly(q_bhnd, k_bhmd, v_bhme):
         batch, heads, _, d = q_bhnd.shape
         k_bhdm = k_bhmd.transpose(-1, -2)
@@ -104,7 +145,7 @@ class PointwiseConv2d(nn.Conv2d):
 
     def forward(self, x_bchw: Tensor) -> Tensor:
         """Return (B, channels_out, H, W)."""
-        return F.linear(x_bchw.permute(0, 2, 3, 1), self.weight.flatten(1), self.bias).permute(0, 3, 1, 2)
+        return linear(x_bchw.permute(0, 2, 3, 1), self.weight.flatten(1), self.bias).permute(0, 3, 1, 2)
 
     def behind(self, first: PointwiseConv2d, x_bchw: Tensor) -> Tensor:
         """Apply `first` and then this one, as one product."""
@@ -114,7 +155,7 @@ class PointwiseConv2d(nn.Conv2d):
         bias = self._constants(
             "bias", lambda: after.flatten(1) @ bias_before + bias_after, after, bias_after, bias_before
         )
-        return F.linear(x_bchw.permute(0, 2, 3, 1), weight, bias).permute(0, 3, 1, 2)
+        return linear(x_bchw.permute(0, 2, 3, 1), weight, bias).permute(0, 3, 1, 2)
 
 
 class MLP(nn.Module):
@@ -127,19 +168,19 @@ class MLP(nn.Module):
         output_dim: int,
         num_layers: int,
         *,
-        activation: nn.Module | None = None,
+        activation: Activation = "relu",
         sigmoid_output: bool = False,
     ) -> None:
         super().__init__()
         widths = [input_dim] + [hidden_dim] * (num_layers - 1) + [output_dim]
-        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(widths))
-        self.act = activation if activation is not None else nn.ReLU()
+        self.layers = nn.ModuleList(Linear(a, b) for a, b in pairwise(widths))
+        self.activation: Activation = activation
         self.sigmoid_output = sigmoid_output
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (..., input_dim) to (..., output_dim)."""
         for layer in self.layers[:-1]:
-            x = self.act(layer(x))
+            x = layer(x, self.activation)
         out: Tensor = self.layers[-1](x)
         return torch.sigmoid(out) if self.sigmoid_output else out
 
@@ -158,10 +199,10 @@ class Attention(nn.Module):
         assert inner_dim % num_heads == 0, "the inner width must be a multiple of the number of heads"
         kv_dim = embedding_dim if kv_in_dim is None else kv_in_dim
         self.num_heads = num_heads
-        self.q_proj = nn.Linear(embedding_dim, inner_dim)
-        self.k_proj = nn.Linear(kv_dim, inner_dim)
-        self.v_proj = nn.Linear(kv_dim, inner_dim)
-        self.out_proj = nn.Linear(inner_dim, embedding_dim)
+        self.q_proj = Linear(embedding_dim, inner_dim)
+        self.k_proj = Linear(kv_dim, inner_dim)
+        self.v_proj = Linear(kv_dim, inner_dim)
+        self.out_proj = Linear(inner_dim, embedding_dim)
 
     def split_heads(self, x_bnc: Tensor) -> Tensor:
         """(B, N, C) -> (B, heads, N, C / heads)."""

@@ -12,13 +12,13 @@ first look at the memory all objects are the same picture, so they share one bat
 
 from __future__ import annotations
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ocusam.model.config import Sam2Config
 from ocusam.model.constants import Constants
 from ocusam.model.layers import Attention, attend
 from ocusam.model.position_encoding import rotary_turns, turn_
+from ocusam.model.products import Linear
 
 
 class RotaryAttention(Attention):
@@ -54,8 +54,8 @@ class MemoryAttentionLayer(nn.Module):
         dim = config.hidden_dim
         self.self_attn = RotaryAttention(dim, 1)
         self.cross_attn_image = RotaryAttention(dim, 1, kv_in_dim=config.mem_dim)
-        self.linear1 = nn.Linear(dim, config.memory_attention_mlp_dim)
-        self.linear2 = nn.Linear(config.memory_attention_mlp_dim, dim)
+        self.linear1 = Linear(dim, config.memory_attention_mlp_dim)
+        self.linear2 = Linear(config.memory_attention_mlp_dim, dim)
         self.norm1 = nn.LayerNorm(dim)
         self.norm2 = nn.LayerNorm(dim)
         self.norm3 = nn.LayerNorm(dim)
@@ -77,7 +77,7 @@ class MemoryAttentionLayer(nn.Module):
         x = x.expand(keys_bmd.shape[0], -1, -1)
         y = self.norm2(x)
         x = x + self.cross_attn_image.rotary_forward(y, keys_bmd, values_bmd, turns_nd, num_pointer_tokens)
-        out: Tensor = x + self.linear2(F.relu(self.linear1(self.norm3(x))))
+        out: Tensor = x + self.linear2(self.linear1(self.norm3(x), "relu"))
         return out
 
 

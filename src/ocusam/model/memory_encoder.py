@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ocusam.model.config import Sam2Config
 from ocusam.model.layers import LayerNorm2d, PointwiseConv2d
+from ocusam.model.products import Linear
 
 
 class MaskDownSampler(nn.Module):
@@ -44,15 +45,14 @@ class ConvNeXtBlock(nn.Module):
         super().__init__()
         self.dwconv = nn.Conv2d(dim, dim, kernel_size=7, padding=3, groups=dim)
         self.norm = LayerNorm2d(dim)
-        self.pwconv1 = nn.Linear(dim, 4 * dim)
-        self.act = nn.GELU()
-        self.pwconv2 = nn.Linear(4 * dim, dim)
+        self.pwconv1 = Linear(dim, 4 * dim)
+        self.pwconv2 = Linear(4 * dim, dim)
         self.gamma = nn.Parameter(0.1 * torch.ones(dim))
 
     def forward(self, x_bchw: Tensor) -> Tensor:
         """Return the same shape."""
         x = self.norm(self.dwconv(x_bchw)).permute(0, 2, 3, 1)
-        x = self.gamma * self.pwconv2(self.act(self.pwconv1(x)))
+        x = self.gamma * self.pwconv2(self.pwconv1(x, "gelu"))
         out: Tensor = x_bchw + x.permute(0, 3, 1, 2)
         return out
 
