@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from ocusam.core.prompts import PromptPack
 from ocusam.eye.long_rows import LongRows
 from ocusam.eye.reflection.find import find_spots
 from ocusam.eye.reflection.packed import pack
+from ocusam.eye.reflection.spot import Spot
 from ocusam.eye.signals import KNOWN_OBJECTS, KNOWN_PATTERN, Measurement, SignalTable, measure
 from ocusam.report.html import ReportTables
 from ocusam.workflows.eye_place import zoom_of_run, zoom_start
@@ -178,13 +180,15 @@ class EyeWork:
     def on_frame(self, objects: list[ObjectFrame]) -> dict[str, Ellipse]:
         """Measure all objects of one view."""
         shapes = {}
-        for item in objects:
-            measured = measure_object(item)
+        spots: list[Spot] = []
+        for item in sorted(objects, key=lambda item: item.name != "pupil"):
+            measured = measure_object(item, spots)
             self._rows.add(item.frame_idx, item.timestamp_ns, item.view.index, item.name, measured)
             if measured.ellipse is not None:
                 shapes[item.name] = measured.ellipse
             if item.name == "pupil" and self._glints != OFF:
-                self._spots[item.frame_idx, item.view.index] = spots_of(item, measured.ellipse)
+                spots = spots_of(item, measured.ellipse)
+                self._spots[item.frame_idx, item.view.index] = pack(spots, item.view.region[:2])
         return shapes
 
     def rows(self) -> pl.DataFrame:
@@ -249,16 +253,17 @@ class EyeWork:
         )
 
 
-def spots_of(item: ObjectFrame, pupil: Ellipse | None) -> bytes:
-    """The bright spots around a pupil (`eye.reflection.find`), packed; px of the whole picture."""
+def spots_of(item: ObjectFrame, pupil: Ellipse | None) -> list[Spot]:
+    """The bright spots around a pupil (`eye.reflection.find`), px of the view."""
     if pupil is None or item.picture is None:
-        return b""
+        return []
     x0, y0 = item.view.region[:2]
-    return pack(find_spots(item.picture, pupil.translated(-x0, -y0)), (x0, y0))
+    return find_spots(item.picture, pupil.translated(-x0, -y0))
 
 
-def measure_object(item: ObjectFrame) -> Measurement:
-    """Measure what was tracked, in px of the whole picture."""
+def measure_object(item: ObjectFrame, spots: Sequence[Spot] = ()) -> Measurement:
+    """Measure what was tracked, in px of the whole picture; `spots`: found on its picture already, px of the
+    view."""
     x0, y0 = item.view.region[:2]
     measured = measure(
         item.logits,
@@ -268,6 +273,7 @@ def measure_object(item: ObjectFrame) -> Measurement:
         object_score=item.object_score,
         origin=(x0, y0),
         picture=item.picture,
+        spots=spots,
     )
     # One of the objects tells it: all of a frame have the same.
     seen = item.name == "pupil" and math.isfinite(item.eye_area_px)

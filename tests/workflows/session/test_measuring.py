@@ -46,12 +46,12 @@ def test_the_tracker_is_never_far_ahead(tmp_path: Path, monkeypatch: pytest.Monk
                 tracked += 1
                 yield output
 
-    def slow(item: Any) -> Any:
+    def slow(item: Any, spots: Any = ()) -> Any:
         nonlocal measured, most
         most = max(most, tracked - measured)
         time.sleep(0.005)
         measured += 1
-        return measure(item)
+        return measure(item, spots)
 
     monkeypatch.setattr(eye, "measure_object", slow)
     video = write_eye_video(tmp_path / "eye.mp4", eye_truth(20))
@@ -67,10 +67,10 @@ def test_what_cannot_be_measured_costs_no_frame_that_was_stored(
     whole = eye.track_eye(video, "pupil:60,55", model=FakePredictor(), out=tmp_path / "a", settings=SETTINGS)
     measure = eye.measure_object
 
-    def failing(item: Any) -> Any:
+    def failing(item: Any, spots: Any = ()) -> Any:
         if item.frame_idx == 12:
             raise InputError("not finite")
-        return measure(item)
+        return measure(item, spots)
 
     monkeypatch.setattr(eye, "measure_object", failing)
     with pytest.raises(InputError, match=r"not finite.*--resume"):
