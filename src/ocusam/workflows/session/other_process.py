@@ -35,7 +35,8 @@ from ocusam.core.masklet import ObjectFrame
 Measure = Callable[[list[ObjectFrame]], Any]
 FEWEST_OBJECTS, FEWEST_FRAMES = 3, 150
 """With fewer, starting another Python costs more than it saves."""
-_LOST = (OSError, EOFError, ValueError, pickle.PickleError)
+# It has ended, its pipe is closed, or what it sent cannot be read here.
+_LOST = (OSError, EOFError, ValueError, TypeError, AttributeError, ImportError, pickle.PickleError)
 _START = (
     "import pickle, sys; sys.path[:] = pickle.load(sys.stdin.buffer); "
     "from ocusam.workflows.session.other_process import main; main()"
@@ -102,6 +103,8 @@ class OtherProcess:
         process, self._process = self._process, None
         if process is None:
             return
+        if not self._ready.is_set():
+            process.kill()  # it is still importing
         with suppress(OSError):
             _known(process.stdin).close()
         try:
