@@ -181,8 +181,8 @@ class EyeWork:
         return self._keep(objects, self._measure(objects))
 
     def apart(self) -> Apart:
-        """The same in two halves."""
-        return Apart(self._measure, self._keep)
+        """The same in two halves. Looking for spots takes as long as an object."""
+        return Apart(self._measure, self._keep, beside=int(self._glints != OFF))
 
     def _keep(self, objects: list[ObjectFrame], found: Measured) -> dict[str, Ellipse]:
         shapes = {}

@@ -259,7 +259,9 @@ def run(job: Job, work: Work, *, progress: Progress | None = None) -> Tracked:
         total = None if count is None else count * views
         try:
             recover = job.settings.recover
-            apart = work.apart() if cores > 1 and _pays(files.log, total) else None
+            apart = work.apart()
+            if apart is not None and not (cores > 1 and _pays(files.log, total, apart.beside)):
+                apart = None
             go_on(tracker, files, work.on_frame, progress=progress, total=total, recover=recover, apart=apart)
         finally:
             if job.folder is not None:
@@ -267,9 +269,9 @@ def run(job: Job, work: Work, *, progress: Progress | None = None) -> Tracked:
         return conclude(job, work, files, time.perf_counter() - started, before, progress)
 
 
-def _pays(log: SessionLog, total: int | None) -> bool:
+def _pays(log: SessionLog, total: int | None, beside: int) -> bool:
     """Whether so much is to be measured that another program pays for itself."""
-    objects = sum(len(names) for names in log.passes[0].objects.values())
+    objects = beside + sum(len(names) for names in log.passes[0].objects.values())
     return objects >= FEWEST_OBJECTS and total is not None and total - log.steps >= FEWEST_FRAMES
 
 

@@ -50,10 +50,12 @@ class Apart:
     Attributes:
         measure: keeps nothing; it and what it returns can be pickled.
         keep: keeps what that returned.
+        beside: how many things as large as an object are measured beside the objects.
     """
 
     measure: Callable[[list[ObjectFrame]], Any]
     keep: Callable[[list[ObjectFrame], Any], Mapping[str, Ellipse]]
+    beside: int = 0
 
 
 class Measuring:
