@@ -9,8 +9,9 @@ size of the network's input that is named. Printed are the median of frames per 
 rounds (opening the model, tables and files included, imports not: one short run comes before), the same
 once running, from frame 25 to the last; processor time, what a frame takes once running and what is spent
 once a run, and, of one more run (which is slower for being watched), what of a frame's is spent in which
-stage and in which thread. "In no stage" is what an engine and a decoder compute in threads of their own, and
-what lies between stages. Last, the time from a camera's frame to its mask. Clocks say something on an idle
+stage and in which thread. "In no stage" is what an engine and a decoder compute in threads of their own, what
+lies between stages, and what is measured in a program of its own (on Linux; elsewhere it is not counted).
+Last, the time from a camera's frame to its mask. Clocks say something on an idle
 machine only; processor time hardly minds.
 """
 
@@ -29,7 +30,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,8 +67,8 @@ STAGES = {
     "ellipse by the mask": "ocusam.eye.signals:fit_rim",
     "ellipse by the picture": "ocusam.eye.signals:refine_rim",
     "reflections": "ocusam.eye.signals:locate_reflection",
-    "spots around the pupil": "ocusam.workflows.eye:spots_of",
-    "rest of measuring": "ocusam.workflows.eye:measure_object",
+    "spots around the pupil": "ocusam.eye.whole_frame:spots_of",
+    "rest of measuring": "ocusam.eye.whole_frame:measure_object",
     "masks, run lengths": "ocusam.workflows.session.session_files:mask_rows",
     "snapshots": "ocusam.workflows.session.session_files:SessionFiles._snapshot",
     "writing chunks": "ocusam.workflows.session.session_files:SessionFiles.commit",
@@ -141,6 +142,20 @@ def render(path: Path, frames: int) -> dict[str, tuple[float, float]]:
     return clicks
 
 
+def of_children() -> float:
+    """Seconds of processor time of the programs that this one started; 0 where that cannot be told."""
+    if not Path("/proc/self/task").is_dir():
+        return 0.0
+    over = os.times()
+    seconds = over.children_user + over.children_system  # those that have ended
+    for task in Path("/proc/self/task").iterdir():
+        for child in (task / "children").read_text().split():
+            with suppress(OSError):
+                fields = Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()
+                seconds += (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return seconds
+
+
 def run(
     source: Any, clicks: dict[str, tuple[float, float]], report: bool, how: dict[str, Any], watch: Stopwatch
 ) -> list[Mark]:
@@ -156,7 +171,7 @@ def run(
                 threads[thread.name.split("_")[0]] += time.clock_gettime(
                     time.pthread_getcpuclockid(thread.ident)
                 )
-        return Mark(time.perf_counter(), time.process_time(), threads, dict(watch.seconds))
+        return Mark(time.perf_counter(), time.process_time() + of_children(), threads, dict(watch.seconds))
 
     def on_frame(done: int, total: int | None, what: str) -> None:
         if what == "tracking" and done in (WARM, total):

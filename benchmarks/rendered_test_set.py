@@ -46,6 +46,7 @@ from ocusam.core.masklet import ObjectFrame
 from ocusam.core.prompts import ObjectPrompt
 from ocusam.eye.long_rows import LongRows
 from ocusam.eye.signals import TRACKED
+from ocusam.eye.whole_frame import measure_object
 from ocusam.model.config import get_config
 from ocusam.report.overlay import Drawn, draw
 from ocusam.synthetic.draw import draw_style
@@ -53,7 +54,7 @@ from ocusam.synthetic.eye import EyeFrame, iter_eye_frames
 from ocusam.training.clicks import first_click
 from ocusam.training.scenes import LEAST_AREA_PX, VISIBLE_AREA_PX
 from ocusam.video.source import SequenceSource
-from ocusam.workflows.eye import EyeWork, measure_object
+from ocusam.workflows.eye import EyeWork
 from ocusam.workflows.eye_place import choose_rectangles
 from ocusam.workflows.find.clicks import ClearClicks
 from ocusam.workflows.inputs.views import plan_views

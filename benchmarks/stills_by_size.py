@@ -20,9 +20,9 @@ from unittest import mock
 
 from ocusam.core.masklet import ObjectFrame
 from ocusam.eye.signals import Measurement
+from ocusam.eye.whole_frame import measure_object
 from ocusam.model.config import get_config
 from ocusam.workflows import evaluate
-from ocusam.workflows.eye import measure_object
 from ocusam.workflows.scoring.annotations import read_annotations
 
 

@@ -84,9 +84,10 @@ def draw(found: dict[str, Any], path: Path) -> None:
     }
     for axis, (key, title) in zip(axes, titles.items(), strict=True):
         curves = found[key] if key == "objects" else {"": found[key]}
+        most = max(time for curve in curves.values() for time in curve.values())
         for name, curve in curves.items():
             axis.plot([int(x) for x in curve], list(curve.values()), marker="o", ms=3, label=name)
-        axis.set(xlabel=title, ylim=(0, None))
+        axis.set(xlabel=title, ylim=(0, 1.1 * most))
         if key == "objects":
             axis.legend(frameon=False)
         axis.grid(alpha=0.3)

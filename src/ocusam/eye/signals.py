@@ -7,10 +7,10 @@ Notable choices: columns, units and order are fixed (`COLUMNS`), more columns fo
 object has its row too, with empty values and the state lost or blink. The centre, axes and angle are those of
 the *fitted ellipse* (the complete outline, sub-pixel, `ellipse.py`); `area_px` is the area of the visible
 mask. The ellipse of a pupil or an iris is refined on the picture's own edge where that is clear (`rim.py`), a
-reflection on its own light (`reflection.py`); the column `edge` says which it is, "picture" or "mask". Sclera
+reflection on its own light (`reflection`); the column `edge` says which it is, "picture" or "mask". Sclera
 has no ellipse: its centre and axes stay empty. A reflection, small and round, falls back to the moments of
-its logits when an ellipse cannot be fitted. Rows
-are packed into columns as they come: about a hundred bytes a row.
+its logits when an ellipse cannot be fitted. Rows are packed into columns as they come: about a hundred bytes
+a row.
 
 What it does not know: time beyond the time stamps it is given, and other objects (see `blink.py`).
 """
@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,7 +29,7 @@ from numpy.typing import NDArray
 from ocusam.core.geometry import Ellipse
 from ocusam.eye.contour import Contour, outer_contour
 from ocusam.eye.ellipse import EllipseFit, fit_rim
-from ocusam.eye.reflection.spot import locate_reflection
+from ocusam.eye.reflection.spot import Spot, locate_reflection
 from ocusam.eye.rim import RimFit, refine_rim
 
 # Object names with a meaning for eye measurements; the reflections may be numbered (cr0, cr1, ...).
@@ -124,6 +125,7 @@ def measure(
     object_score: float,
     origin: tuple[float, float] = (0.0, 0.0),
     picture: NDArray[np.uint8] | None = None,
+    spots: Sequence[Spot] = (),
 ) -> Measurement:
     """Measure one object on one frame.
 
@@ -140,6 +142,17 @@ def measure(
     contour = outer_contour(logits, size) if object_score > 0 else None
     if contour is None:
         return Measurement(None, 0.0, predicted_iou, object_score)
+    light = _light(contour, picture, spots) if is_reflection(name) and picture is not None else None
+    if light is not None:
+        return Measurement(
+            light.ellipse.translated(*origin),
+            contour.area_px,
+            predicted_iou,
+            object_score,
+            parts=contour.parts,
+            edge="picture",
+            center_sd_px=light.center_sd_px,
+        )
     fit: EllipseFit | None = None if name == "sclera" else fit_rim(contour, both_lids=name == "iris")
     ellipse = fit.ellipse if fit is not None else None
     if ellipse is None and is_reflection(name):
@@ -147,11 +160,9 @@ def measure(
     share, rms = (fit.rim_share, fit.rms_px) if fit is not None else (None, None)
     edge = None if ellipse is None else "mask"
     deviations: tuple[float | None, ...] = (None,) * 4
-    if ellipse is not None and picture is not None:
-        if is_reflection(name) and (spot := locate_reflection(picture, ellipse)) is not None:
-            ellipse, edge, share, rms = spot.ellipse, "picture", None, None
-            deviations = (spot.center_sd_px, None, None, None)
-        elif name in ("pupil", "iris") and (rim := _refined(picture, ellipse, contour, fit)):
+    if ellipse is not None and picture is not None and name in ("pupil", "iris"):
+        rim = _refined(picture, ellipse, contour, fit)
+        if rim is not None:
             ellipse, edge, share, rms = rim.ellipse, "picture", rim.share, rim.rms_px
             deviations = (rim.center_sd_px, rim.major_sd_px, rim.minor_sd_px, rim.angle_sd_deg)
     if ellipse is not None:
@@ -167,6 +178,16 @@ def measure(
         edge,
         *deviations,
     )
+
+
+def _light(contour: Contour, picture: NDArray[np.uint8], spots: Sequence[Spot]) -> Spot | None:
+    """The light that a reflection's mask means: the nearest to its middle. Masks of reflections are poor and
+    may be as large as a pupil; none farther away than a known spot needs to be looked for."""
+    mask = _moments(contour)
+    if mask is None:
+        return None
+    known = (2.0 * math.dist(s.ellipse.center, mask.center) + s.ellipse.major for s in spots)
+    return locate_reflection(picture, Ellipse(mask.center, (min(mask.major, *known, math.inf),) * 2))
 
 
 def _refined(

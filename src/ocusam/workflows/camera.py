@@ -33,12 +33,12 @@ from ocusam.core.masklet import ObjectFrame, View
 from ocusam.core.prompts import ObjectPrompt, PromptPack, check_inside
 from ocusam.engines.choice import TORCH
 from ocusam.eye.signals import LOST, TRACKED, Measurement
+from ocusam.eye.whole_frame import measure_object
 from ocusam.report.overlay import Drawn, draw
 from ocusam.tracking.camera_predictor import SAM2CameraPredictor
 from ocusam.tracking.outputs import FrameOutput
 from ocusam.video.live import Feed, Grabbed, Grabber, open_feed
 from ocusam.video.source import Frame
-from ocusam.workflows.eye import measure_object
 from ocusam.workflows.find.clicks import ClearClicks
 from ocusam.workflows.inputs.input_size import FINE
 from ocusam.workflows.inputs.prompt_pack import write_json

@@ -27,10 +27,11 @@ from ocusam.core.masklet import View
 from ocusam.core.prompts import ObjectPrompt
 from ocusam.core.version import __version__
 from ocusam.eye.signals import SignalTable
+from ocusam.eye.whole_frame import measure_object
 from ocusam.video.reader import open_video
 from ocusam.video.source import VideoSource
 from ocusam.video.thinned import ThinnedSource
-from ocusam.workflows.eye import measure_object, track_eye
+from ocusam.workflows.eye import track_eye
 from ocusam.workflows.find.clicks import ClearClicks
 from ocusam.workflows.inputs.settings import Computing, RunSettings
 from ocusam.workflows.inputs.views import plan_views

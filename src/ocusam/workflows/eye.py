@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,8 @@ from ocusam.core.geometry import Ellipse
 from ocusam.core.masklet import ObjectFrame
 from ocusam.core.prompts import PromptPack
 from ocusam.eye.long_rows import LongRows
-from ocusam.eye.reflection.find import find_spots
-from ocusam.eye.reflection.packed import pack
-from ocusam.eye.signals import KNOWN_OBJECTS, KNOWN_PATTERN, Measurement, SignalTable, measure
+from ocusam.eye.signals import KNOWN_OBJECTS, KNOWN_PATTERN, SignalTable
+from ocusam.eye.whole_frame import Measured, measure_frame
 from ocusam.report.html import ReportTables
 from ocusam.workflows.eye_place import zoom_of_run, zoom_start
 from ocusam.workflows.find.clicks import ClearClicks
@@ -34,6 +33,7 @@ from ocusam.workflows.results.zoom_border import at_border
 from ocusam.workflows.session.follow import Progress
 from ocusam.workflows.session.job import Job, Kind, Tracked, prepare, run
 from ocusam.workflows.session.masklets import Masklets
+from ocusam.workflows.session.measuring import Apart
 from ocusam.workflows.session.recovered import told
 from ocusam.workflows.session.resume import holds_run
 from ocusam.workflows.track import finish_overlay
@@ -170,6 +170,7 @@ class EyeWork:
 
     def __init__(self, glints: str = OFF) -> None:
         self._glints = glints
+        self._measure = partial(measure_frame, spots=glints != OFF)
         self._rows = SignalTable()
         self._spots: dict[tuple[int, int], bytes] = {}
         self._tables: ReportTables | None = None
@@ -177,14 +178,20 @@ class EyeWork:
 
     def on_frame(self, objects: list[ObjectFrame]) -> dict[str, Ellipse]:
         """Measure all objects of one view."""
+        return self._keep(objects, self._measure(objects))
+
+    def apart(self) -> Apart:
+        """The same in two halves. Looking for spots takes as long as an object."""
+        return Apart(self._measure, self._keep, beside=int(self._glints != OFF))
+
+    def _keep(self, objects: list[ObjectFrame], found: Measured) -> dict[str, Ellipse]:
         shapes = {}
-        for item in objects:
-            measured = measure_object(item)
+        for item, measured in zip(objects, found.objects, strict=True):
             self._rows.add(item.frame_idx, item.timestamp_ns, item.view.index, item.name, measured)
             if measured.ellipse is not None:
                 shapes[item.name] = measured.ellipse
-            if item.name == "pupil" and self._glints != OFF:
-                self._spots[item.frame_idx, item.view.index] = spots_of(item, measured.ellipse)
+            if item.name == "pupil" and found.spots is not None:
+                self._spots[item.frame_idx, item.view.index] = found.spots
         return shapes
 
     def rows(self) -> pl.DataFrame:
@@ -247,28 +254,3 @@ class EyeWork:
             recoveries=tuple(told(tracked.recoveries)),
             scale=[scale.to_dict() for scale in tables.scales] or None,
         )
-
-
-def spots_of(item: ObjectFrame, pupil: Ellipse | None) -> bytes:
-    """The bright spots around a pupil (`eye.reflection.find`), packed; px of the whole picture."""
-    if pupil is None or item.picture is None:
-        return b""
-    x0, y0 = item.view.region[:2]
-    return pack(find_spots(item.picture, pupil.translated(-x0, -y0)), (x0, y0))
-
-
-def measure_object(item: ObjectFrame) -> Measurement:
-    """Measure what was tracked, in px of the whole picture."""
-    x0, y0 = item.view.region[:2]
-    measured = measure(
-        item.logits,
-        item.view.size,
-        item.name,
-        predicted_iou=item.predicted_iou,
-        object_score=item.object_score,
-        origin=(x0, y0),
-        picture=item.picture,
-    )
-    # One of the objects tells it: all of a frame have the same.
-    seen = item.name == "pupil" and math.isfinite(item.eye_area_px)
-    return replace(measured, eye_area_px=item.eye_area_px) if seen else measured

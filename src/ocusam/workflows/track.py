@@ -79,6 +79,10 @@ class TrackWork:
         """Nothing is measured."""
         return {}
 
+    def apart(self) -> None:
+        """Nothing is measured."""
+        return None
+
     def rows(self) -> None:
         """Nothing is measured."""
         return None

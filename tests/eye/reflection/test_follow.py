@@ -5,13 +5,11 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
 from ocusam.core.geometry import Ellipse
 from ocusam.eye.reflection.find import find_spots
-from ocusam.eye.reflection.follow import GlintFollower, follow_reflections
-from ocusam.eye.signals import LOST, Measurement, SignalTable
+from ocusam.eye.reflection.follow import GlintFollower
 
 SIZE = (160, 200)
 OFFSETS = {"cr0": (-12.0, -8.0), "cr1": (10.0, -8.0)}
@@ -89,25 +87,3 @@ def test_nothing_is_seen_in_the_dark_and_nothing_is_followed_without_light() -> 
     follower.begin(_eye(at, lit, 0), {"cr0": _disc(lit["cr0"], 5.0)}, _disc(at, 50.0))
     assert follower.step(np.zeros(SIZE, np.uint8), None) == {}
     assert set(follower.step(_eye(at, lit, 1), _disc(at, 50.0))) == {"cr0"}
-
-
-def test_a_table_with_poor_rows_is_measured_anew() -> None:
-    table, pictures = SignalTable(), []
-    for i, (at, lit) in enumerate(_course(30)):
-        pictures.append((i, _eye(at, lit, i)))
-        table.add(i, i * 1000, 0, "pupil", Measurement(_disc((at[0] + 300, at[1]), 50.0), 1900.0, 0.9, 3.0))
-        for name in OFFSETS:
-            # After the clicked frame the masks are of no use: missing, or on the other reflection.
-            where = lit[name] if i == 0 else (5.0, 5.0)
-            here = i % 2 == 0
-            shape = _disc((where[0] + 300, where[1]), 5.0) if here else None
-            table.add(i, i * 1000, 0, name, Measurement(shape, 20.0 if here else 0.0, 0.4, 1.0))
-    before = table.table()
-    out = follow_reflections(before, pictures, {"cr0": 0, "cr1": 0}, origin=(300, 0))
-    assert out.schema == before.schema and out["frame_idx"].equals(before["frame_idx"])
-    one = out.filter(pl.col("object") == "cr1")
-    assert one.filter(pl.col("frame_idx").is_between(12, 19))["state"].to_list() == [LOST] * 8
-    last = one.row(29, named=True)
-    assert math.dist((last["center_x_px"], last["center_y_px"]), (300 + 120.0, 72.0)) < 0.3
-    assert last["edge"] == "picture" and last["center_sd_px"] < 0.1
-    assert out.filter(pl.col("object") == "pupil").equals(before.filter(pl.col("object") == "pupil"))

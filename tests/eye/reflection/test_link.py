@@ -50,6 +50,8 @@ def test_lamps_that_touch_stay_two_and_a_smear_stays_one() -> None:
     smear[79:82, 92:109] = 160.0
     found = find_spots(np.asarray(smear, np.uint8), pupil)
     assert len(found) == 1 and math.dist(found[0].ellipse.center, (100.0, 80.0)) < 0.5
+    assert found[0].ellipse.major > 4 * found[0].ellipse.minor
+    assert found[0].ellipse.angle == 0.0  # its major axis lies along x
 
 
 def test_reflections_are_found_in_difficult_surroundings() -> None:

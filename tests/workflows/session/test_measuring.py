@@ -9,6 +9,7 @@ import pytest
 
 from fake_predictor import FakePredictor, eye_truth, write_eye_video
 from ocusam.core.errors import InputError
+from ocusam.eye import whole_frame
 from ocusam.workflows import eye
 from ocusam.workflows.inputs.settings import RunSettings
 from ocusam.workflows.session.measuring import BEHIND, Measuring
@@ -37,7 +38,7 @@ def test_steps_come_back_in_order_with_what_was_measured() -> None:
 def test_the_tracker_is_never_far_ahead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tracked = measured = 0
     most = 0
-    measure = eye.measure_object
+    measure = whole_frame.measure_object
 
     class Counting(FakePredictor):
         def propagate(self, *args: Any, **kwargs: Any) -> Any:
@@ -46,14 +47,14 @@ def test_the_tracker_is_never_far_ahead(tmp_path: Path, monkeypatch: pytest.Monk
                 tracked += 1
                 yield output
 
-    def slow(item: Any) -> Any:
+    def slow(item: Any, spots: Any = ()) -> Any:
         nonlocal measured, most
         most = max(most, tracked - measured)
         time.sleep(0.005)
         measured += 1
-        return measure(item)
+        return measure(item, spots)
 
-    monkeypatch.setattr(eye, "measure_object", slow)
+    monkeypatch.setattr(whole_frame, "measure_object", slow)
     video = write_eye_video(tmp_path / "eye.mp4", eye_truth(20))
     recording = eye.track_eye(video, "pupil:60,55", model=Counting(), settings=SETTINGS)
     assert recording.signals["frame_idx"].to_list() == list(range(20))
@@ -65,14 +66,14 @@ def test_what_cannot_be_measured_costs_no_frame_that_was_stored(
 ) -> None:
     video = write_eye_video(tmp_path / "eye.mp4", eye_truth(20))
     whole = eye.track_eye(video, "pupil:60,55", model=FakePredictor(), out=tmp_path / "a", settings=SETTINGS)
-    measure = eye.measure_object
+    measure = whole_frame.measure_object
 
-    def failing(item: Any) -> Any:
+    def failing(item: Any, spots: Any = ()) -> Any:
         if item.frame_idx == 12:
             raise InputError("not finite")
-        return measure(item)
+        return measure(item, spots)
 
-    monkeypatch.setattr(eye, "measure_object", failing)
+    monkeypatch.setattr(whole_frame, "measure_object", failing)
     with pytest.raises(InputError, match=r"not finite.*--resume"):
         eye.track_eye(video, "pupil:60,55", model=FakePredictor(), out=tmp_path / "b", settings=SETTINGS)
     log = SessionLog.read(tmp_path / "b" / "masklets")

@@ -2,8 +2,7 @@
 
 Purpose: masks of reflections are a few cells large, come and go, and swap lamps. `GlintFollower` needs only
 the place where each reflection was once (the click); from there on it says which of the spots near the pupil
-(`find.find_spots`) is which reflection. `follow_reflections` does so for a recording's table and pictures,
-`link` for the spots stored while a recording was measured.
+(`find.find_spots`) is which reflection. `link` hands it the spots stored while a recording was measured.
 
 Notable choices. When the eye turns, reflections move along with the pupil by about half of its way (the
 centre of the cornea's curvature lies about half as far from the eye's centre of rotation as the pupil); how
@@ -23,18 +22,16 @@ take another's place while it is away.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
 from ocusam.core.geometry import Ellipse
 from ocusam.eye.reflection.find import LEAST_CONTRAST, find_spots
 from ocusam.eye.reflection.spot import Spot, locate_reflection
-from ocusam.eye.signals import LOST, TRACKED, ellipse_of
 
 FloatArray = NDArray[np.float64]
 
@@ -310,90 +307,3 @@ def contrast_of(grey: NDArray[np.float32] | NDArray[np.uint8], spot: Spot) -> fl
     ring = part[away > 0.8 * spot.ellipse.major + 1.0]
     inside = part[away <= max(0.3 * spot.ellipse.major, 0.8)]
     return float(np.mean(inside)) - float(np.median(ring)) if ring.size and inside.size else 0.0
-
-
-def follow_reflections(
-    signals: pl.DataFrame,
-    pictures: Iterable[tuple[int, NDArray[np.uint8]]],
-    anchors: Mapping[str, int],
-    *,
-    view: int = 0,
-    origin: tuple[int, int] = (0, 0),
-) -> pl.DataFrame:
-    """Measure the reflections of one eye anew, on the pictures.
-
-    Args:
-        signals: a recording's table (`signals.COLUMNS`).
-        pictures: frame number and the view's picture, in order of time.
-        anchors: reflection's name -> frame on which its row can be trusted (the clicked one); rows before the
-            last of them stay as they are.
-        view: which eye.
-        origin: (x, y) of the view's first pixel in the whole picture.
-
-    Returns:
-        The table, the rows of these reflections from their anchor on measured by `GlintFollower`: state
-        tracked with the edge "picture", or lost and empty.
-    """
-    mine = signals.filter(pl.col("view") == view)
-    at = {name: _ellipses(mine, name, origin) for name in ("pupil", *anchors)}
-    start = max(anchors.values(), default=0)
-    follower, rows = GlintFollower(), []
-    followed: set[str] = set()
-    for frame_idx, picture in pictures:
-        if frame_idx < start:
-            continue
-        pupil = at["pupil"].get(frame_idx)
-        if not followed:
-            clicks = {name: e for name in anchors if (e := at[name].get(frame_idx)) is not None}
-            spots = follower.begin(picture, clicks, pupil)
-            followed = set(spots)
-            if not followed:
-                return signals
-        else:
-            spots = follower.step(picture, pupil)
-        rows += [_row(frame_idx, view, name, spots.get(name), origin) for name in sorted(followed)]
-    found = pl.DataFrame(
-        rows, schema={**dict.fromkeys(_KEY[:2], pl.Int64), "object": pl.String, **_FOUND}, orient="row"
-    )
-    joined = signals.join(found, on=_KEY, how="left", maintain_order="left", suffix="_new")
-    known = pl.col("_found").is_not_null()
-    new = [
-        pl.when(known).then(pl.col(f"{c}_new")).otherwise(pl.col(c)).alias(c) for c in _FOUND if c != "_found"
-    ]
-    emptied = [pl.when(known).then(None).otherwise(pl.col(c)).alias(c) for c in _NOT_FOUND]
-    return joined.with_columns(*new, *emptied).select(signals.columns)
-
-
-_KEY = ["frame_idx", "view", "object"]
-_FOUND: dict[str, type[pl.DataType]] = {
-    "_found": pl.Boolean,
-    "state": pl.String,
-    "center_x_px": pl.Float64,
-    "center_y_px": pl.Float64,
-    "major_px": pl.Float64,
-    "minor_px": pl.Float64,
-    "angle_deg": pl.Float64,
-    "area_px": pl.Float64,
-    "edge": pl.String,
-    "center_sd_px": pl.Float64,
-}
-_NOT_FOUND = ("rim_share", "fit_rms_px", "parts")  # of the mask, which no longer says anything here
-
-
-def _row(
-    frame_idx: int, view: int, name: str, spot: Spot | None, origin: tuple[int, int]
-) -> tuple[object, ...]:
-    if spot is None:
-        return (frame_idx, view, name, True, LOST, *(None,) * 8)
-    e = spot.ellipse.translated(*origin)
-    return (
-        frame_idx, view, name, True, TRACKED,
-        *e.center, e.major, e.minor, e.angle, spot.area_px, "picture", spot.center_sd_px,
-    )  # fmt: skip
-
-
-def _ellipses(mine: pl.DataFrame, name: str, origin: tuple[int, int]) -> dict[int, Ellipse]:
-    """Frame -> ellipse of one object, px of the view."""
-    rows = mine.filter((pl.col("object") == name) & (pl.col("state") == TRACKED))
-    shapes = ((int(row["frame_idx"]), ellipse_of(row)) for row in rows.iter_rows(named=True))
-    return {frame: e.translated(-origin[0], -origin[1]) for frame, e in shapes if e is not None}

@@ -27,7 +27,7 @@ from ocusam.core.masklet import ObjectFrame
 from ocusam.workflows.session.follow import Progress, Tracker
 from ocusam.workflows.session.interrupt import deferred_interrupt
 from ocusam.workflows.session.lookout import Lookout, can_recover
-from ocusam.workflows.session.measuring import BEHIND, Measured, Measuring
+from ocusam.workflows.session.measuring import BEHIND, Apart, Measured, Measuring
 from ocusam.workflows.session.meeting import MEETING_FRAMES, Meeting
 from ocusam.workflows.session.passes import Pass, Step
 from ocusam.workflows.session.resume import HOW_TO_FINISH, HOW_TO_GO_ON
@@ -44,6 +44,7 @@ def go_on(
     progress: Progress | None = None,
     total: int | None = None,
     recover: bool = False,
+    apart: Apart | None = None,
 ) -> None:
     """Do all passes that are not done.
 
@@ -54,13 +55,14 @@ def go_on(
         progress: called after every frame and view with (done, total, what).
         total: frames and views in all, or None.
         recover: look again for pupils that are lost for longer than a blink, in the passes of the run.
+        apart: `on_frame` in two halves, where the first is to be done by another program.
 
     Raises:
         OcusamError: the family; says how to go on where something is kept.
         KeyboardInterrupt: the user ended it; what is done is kept.
     """
     log = files.log
-    with Measuring(on_frame, files.pack) as measuring:
+    with Measuring(on_frame, files.pack, apart) as measuring:
         try:
             with deferred_interrupt() as asked:
                 while not log.finished:

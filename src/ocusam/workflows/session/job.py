@@ -18,7 +18,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
+import cv2
 import polars as pl
+import torch
 
 from ocusam.core.errors import InputError, OcusamError, PromptError
 from ocusam.core.geometry import Ellipse
@@ -38,7 +40,9 @@ from ocusam.workflows.inputs.zoom import zoomed
 from ocusam.workflows.session.follow import NO_PROMPT, Progress, Tracker
 from ocusam.workflows.session.going import go_on, with_how_to_go_on
 from ocusam.workflows.session.masklets import Masklets
+from ocusam.workflows.session.measuring import Apart
 from ocusam.workflows.session.models import OpenedModel, open_predictor
+from ocusam.workflows.session.other_process import FEWEST_FRAMES, FEWEST_OBJECTS
 from ocusam.workflows.session.recovered import told
 from ocusam.workflows.session.resume import SessionLog, check_same, read_record
 from ocusam.workflows.session.run_folder import RunFolder, check_free, describe_input, now
@@ -106,6 +110,9 @@ class Work(Protocol):
 
     def on_frame(self, objects: list[ObjectFrame]) -> Mapping[str, Ellipse]:
         """Measure all objects of one view on one frame. Returns shapes by name, px of the whole picture."""
+
+    def apart(self) -> Apart | None:
+        """`on_frame` in two halves; None where nothing is measured."""
 
     def rows(self) -> pl.DataFrame | None:
         """What was measured since the last call, with the columns `masklets.KEY`; None: never anything."""
@@ -233,8 +240,12 @@ def run(job: Job, work: Work, *, progress: Progress | None = None) -> Tracked:
             what is done stays, and the message says how to go on.
         KeyboardInterrupt: likewise.
     """
+    cores = torch.get_num_threads()
     with ExitStack() as stack:
         stack.callback(job.source.close)
+        # Its own threads would only take the cores from those that track and measure: all pictures are small.
+        stack.callback(cv2.setNumThreads, cv2.getNumThreads())
+        cv2.setNumThreads(1)
         stack.enter_context(threads_of_tracking(getattr(job.model.predictor, "model", None), job.source))
         chunks = None
         if job.folder is not None:
@@ -248,11 +259,20 @@ def run(job: Job, work: Work, *, progress: Progress | None = None) -> Tracked:
         total = None if count is None else count * views
         try:
             recover = job.settings.recover
-            go_on(tracker, files, work.on_frame, progress=progress, total=total, recover=recover)
+            apart = work.apart()
+            if apart is not None and not (cores > 1 and _pays(files.log, total, apart.beside)):
+                apart = None
+            go_on(tracker, files, work.on_frame, progress=progress, total=total, recover=recover, apart=apart)
         finally:
             if job.folder is not None:
                 job.folder.computed = job.folder.computed or bool(files.log.chunks)
         return conclude(job, work, files, time.perf_counter() - started, before, progress)
+
+
+def _pays(log: SessionLog, total: int | None, beside: int) -> bool:
+    """Whether so much is to be measured that another program pays for itself."""
+    objects = beside + sum(len(names) for names in log.passes[0].objects.values())
+    return objects >= FEWEST_OBJECTS and total is not None and total - log.steps >= FEWEST_FRAMES
 
 
 def open_session(job: Job, files: SessionFiles) -> Tracker:

@@ -5,7 +5,7 @@ them and hands back, in the same order, what was measured.
 
 Notable choices: one thread, so rows come in the order of tracking; never more than a few frames wait, because
 who hands in a step takes back another. An error in measuring is raised by `take`, where its frame would have
-come.
+come. Where it pays the thread only hands frames to another program (`other_process`).
 
 What it does not know: files, memories, when the tracker may run ahead (`going` decides that).
 """
@@ -21,6 +21,7 @@ from typing import Any
 
 from ocusam.core.geometry import Ellipse
 from ocusam.core.masklet import ObjectFrame
+from ocusam.workflows.session.other_process import OtherProcess
 from ocusam.workflows.session.passes import Step
 
 BEHIND = 3
@@ -42,12 +43,28 @@ class Measured:
     masks: list[list[tuple[Any, ...]]]
 
 
+@dataclass(frozen=True)
+class Apart:
+    """`on_frame` in two halves.
+
+    Attributes:
+        measure: keeps nothing; it and what it returns can be pickled.
+        keep: keeps what that returned.
+        beside: how many things as large as an object are measured beside the objects.
+    """
+
+    measure: Callable[[list[ObjectFrame]], Any]
+    keep: Callable[[list[ObjectFrame], Any], Mapping[str, Ellipse]]
+    beside: int = 0
+
+
 class Measuring:
     """Context manager.
 
     Args:
         on_frame: measures all objects of one view on one frame; called in the thread.
         pack: makes rows of their masks; likewise.
+        apart: the same as `on_frame`, its first half to be done by another program; None: all is done here.
 
     Attributes:
         failed: measuring failed on some frame; what comes after it is lost.
@@ -57,8 +74,10 @@ class Measuring:
         self,
         on_frame: Callable[[list[ObjectFrame]], Mapping[str, Ellipse]],
         pack: Callable[[list[ObjectFrame]], list[tuple[Any, ...]]],
+        apart: Apart | None = None,
     ) -> None:
-        self._on_frame, self._pack = on_frame, pack
+        self._on_frame, self._pack, self._apart = on_frame, pack, apart
+        self._other = None if apart is None else OtherProcess(apart.measure)
         self._pool = ThreadPoolExecutor(1, "ocusam-measure")
         self._waiting: deque[Future[Measured]] = deque()
         self.failed = False
@@ -79,8 +98,13 @@ class Measuring:
             raise
 
     def _measure(self, step: Step) -> Measured:
-        shapes = [self._on_frame(objects) for objects in step.views]
+        shapes = [self._shapes(objects) for objects in step.views]
         return Measured(step, shapes, [self._pack(objects) for objects in step.views])
+
+    def _shapes(self, objects: list[ObjectFrame]) -> Mapping[str, Ellipse]:
+        if self._other is None or self._apart is None:
+            return self._on_frame(objects)
+        return self._apart.keep(objects, self._other(objects))
 
     def __enter__(self) -> Measuring:
         return self
@@ -89,3 +113,5 @@ class Measuring:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._pool.shutdown(wait=True, cancel_futures=True)
+        if self._other is not None:
+            self._other.close()
