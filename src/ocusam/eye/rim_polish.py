@@ -5,9 +5,9 @@ supports best; it says with which standard deviations.
 
 Notable choices. Places of the edge come from the grey levels along each normal (`rim_lines.py`), one small
 least squares for all normals at once. Normals whose levels are unlike most others' count less or not at all
-(lids, lashes, reflections: `rim_alike.py`), and so do places far from the ellipse; all weights change smoothly,
-since a place that is in on one frame and out on the next makes a still eye tremble. The fit goes on until it
-stands still, so that the answer does not remember where the mask began.
+(lids, lashes, reflections: `rim_alike.py`), and so do places far from the ellipse; all weights change
+smoothly, since a place that is in on one frame and out on the next makes a still eye tremble. The fit goes on
+until it stands still, so that the answer does not remember where the mask began.
 
 A weak wish for roundness (`rounded.py`) decides only what a short arc leaves open.
 
