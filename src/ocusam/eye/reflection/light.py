@@ -5,10 +5,12 @@ Purpose: `center_of_light` takes the pixels of a spot and gives its centre to a 
 Notable choices. The ground under a spot is not seen; around it, it is. A polynomial of the third degree is
 laid through the ring around the spot, without what is itself bright there, and continued beneath it: on the
 pupil's rim one side is darker than the other, and a threshold that is the same on both draws the centre to
-the brighter one, the more the wider the picture is blurred. What counts is the light above that ground, over
-half of its height. A spot at the camera's limit is in truth several times as bright as it looks; where its
-slope reaches the limit depends on the ground too, so it is cut off where the brightest ground next to it lets
-it be cut off, on all sides at the same share of its true height.
+the brighter one, the more the wider the picture is blurred. Such a rim runs on beneath the spot as it runs on
+either side of it: where a blurred step along a bent line (`_rim`) agrees with the ring better than the
+polynomial does, which cannot bend so sharply, it takes that one's place. What counts is the light above that
+ground, over half of its height. A spot at the camera's limit is in truth several times as bright as it looks;
+where its slope reaches the limit depends on the ground too, so it is cut off where the brightest ground next
+to it lets it be cut off, on all sides at the same share of its true height.
 Coefficients that the ring hardly decides (it may be cut by the picture's border or another spot) are held
 near 0 by a small weight (ridge regression).
 
@@ -26,12 +28,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 Grey = NDArray[np.float32] | NDArray[np.float64]
+Places = tuple[NDArray[np.floating[Any]], NDArray[np.floating[Any]]]
 SATURATED = 250
 _INNER, _OUTER = (0.5, 1.0), (1.3, 2.0)  # the ring: how far from the spot, in its radii and px
 _BRIGHT = 0.4  # of the spot's height: brighter pixels of the ring are something else
 _LEAST_RING = 12  # pixels
 _TRUE_HEIGHT = 4.0  # of a spot at the camera's limit, in what is seen of it
 _RIDGE = np.array([0.0, 0.003, 0.003, *(0.006,) * 7])  # for each pixel of the ring
+_NOT_FLAT = 3.0  # standard deviations of the noise by which levels must leave a plane to be asked for a rim
+_TURNS = np.exp(1j * np.array([-0.3, 0.0, 0.3]))  # of the rim against the steepest way, rad
+_BENDS = np.array([0.05, 0.15])  # of a rim about its dark side, over the spot's radius
+_PLACES = np.linspace(-1.6, 1.6, 11)  # where it may be, in the spot's radii
+_WIDTHS = np.array([0.8, 1.4, 2.4])  # px, sigma
+_ENOUGH = 60  # places of the ring to choose a rim by
+_FINE = 32.0  # entries of the step's table for one sigma
+_STEP = np.array([0.5 * (1.0 + math.erf(v / (_FINE * math.sqrt(2.0)))) for v in range(-128, 129)], np.float32)
 
 
 def center_of_light(
@@ -66,11 +77,10 @@ def center_of_light(
     if np.count_nonzero(ground) < _LEAST_RING:
         return None
     cx, cy = float(cols.mean()) - x0, float(rows.mean()) - y0
-    base = _terms((j[ground] - cx) / radius, (i[ground] - cy) / radius)
-    fitted = np.linalg.solve(base.T @ base + np.diag(_RIDGE * len(base)), base.T @ around[ground])
+    seen = ((j[ground] - cx) / radius, (i[ground] - cy) / radius)
     i, j = np.nonzero(cv2.dilate(mine, np.ones((3, 3), np.uint8)))
-    below = _terms((j - cx) / radius, (i - cy) / radius) @ fitted
-    below = np.clip(below, float(around.min()), middle + 0.5 * (peak - middle))
+    below = _ground(seen, around[ground], ((j - cx) / radius, (i - cy) / radius), radius, noise)
+    below = np.minimum(np.maximum(below, float(around.min())), middle + 0.5 * (peak - middle))
     gain = 1.0 / (peak * (_TRUE_HEIGHT if peak >= SATURATED else 1.0) - below)
     share = (part[i, j] - below) * gain
     top = float(((min(peak, SATURATED) - below) * gain).min())
@@ -83,6 +93,57 @@ def center_of_light(
     free = light & (share < top)  # pixels at the limit do not scatter; the slope around them does
     squares = float((((j - x) ** 2 + (i - y) ** 2) * gain**2)[free].sum())
     return x + x0, y + y0, noise * math.sqrt(0.5 * squares) / total
+
+
+def _ground(seen: Places, levels: Grey, asked: Places, radius: float, noise: float) -> Grey:
+    """The ground's levels at some places (x, y) by those seen at others, both from the spot's middle in its
+    radii, which are `radius` px."""
+    base = _terms(*seen)
+    fitted = np.linalg.solve(base.T @ base + np.diag(_RIDGE * len(base)), base.T @ levels)
+    off = levels - base @ fitted
+    rim = _rim(seen, levels, asked, radius, noise)
+    if rim is not None and rim[1] < float(off @ off):
+        return rim[0]
+    return np.asarray(_terms(*asked) @ fitted, np.float64)
+
+
+def _rim(seen: Places, levels: Grey, asked: Places, radius: float, noise: float) -> tuple[Grey, float] | None:
+    """A plane with a blurred step across the way on which the levels rise: the levels asked for, and the sum
+    of squares that is left of those seen. None where a plane is enough or says no way."""
+    plane = np.stack([np.ones_like(seen[0]), *seen], axis=1)
+    basis, triangle = np.linalg.qr(plane)
+    rest = levels - basis @ (basis.T @ levels)
+    if float(rest @ rest) < len(levels) * (_NOT_FLAT * max(noise, 0.5)) ** 2:
+        return None
+    _, across, down = np.linalg.solve(triangle, basis.T @ levels).tolist()
+    if math.hypot(across, down) < 1e-6:
+        return None
+    ways = _TURNS * complex(across, down) / math.hypot(across, down)
+    # Some of the places tell which step it is.
+    some = slice(None, None, max(1, len(levels) // _ENOUGH))
+    steps = _steps((seen[0][some], seen[1][some]), ways, radius).reshape(-1, len(levels[some]))
+    part, _ = np.linalg.qr(plane[some])
+    left = levels[some] - part @ (part.T @ levels[some])
+    shares = steps @ np.column_stack([part, left]).astype(np.float32)
+    norms = np.einsum("kn,kn->k", steps, steps) - (shares[:, :3] ** 2).sum(axis=1)
+    best = int(np.argmax(shares[:, 3] ** 2 / np.maximum(norms, 1e-3)))
+    count = len(_BENDS) * len(_WIDTHS) * len(_PLACES)
+    way, which = ways[best // count : best // count + 1], best % count
+    terms = np.column_stack([plane, _steps(seen, way, radius).reshape(count, -1)[which]])
+    fitted = np.linalg.lstsq(terms, levels, rcond=None)[0]
+    off = levels - terms @ fitted
+    below = _steps(asked, way, radius).reshape(count, -1)[which]
+    return fitted[0] + fitted[1] * asked[0] + fitted[2] * asked[1] + fitted[3] * below, float(off @ off)
+
+
+def _steps(at: Places, ways: NDArray[np.complex128], radius: float) -> NDArray[np.float32]:
+    """All steps at some places (N,). -> (ways, bends, widths, places of the step, N)."""
+    turned = np.conj(ways)[:, None] * (at[0] + 1j * at[1])
+    bent = turned.real[:, None] + _BENDS[:, None] * (turned.imag**2)[:, None]
+    scale = (_FINE * radius / _WIDTHS).astype(np.float32)
+    away = bent.astype(np.float32)[:, :, None, None] - _PLACES.astype(np.float32)[:, None]
+    index = np.clip(away * scale[:, None, None] + np.float32(128.5), 0.0, 256.0).astype(np.intp)
+    return np.asarray(_STEP[index])
 
 
 @lru_cache(maxsize=64)
