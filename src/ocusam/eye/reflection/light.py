@@ -35,6 +35,7 @@ _BRIGHT = 0.4  # of the spot's height: brighter pixels of the ring are something
 _LEAST_RING = 12  # pixels
 _TRUE_HEIGHT = 4.0  # of a spot at the camera's limit, in what is seen of it
 _RIDGE = np.array([0.0, 0.003, 0.003, *(0.006,) * 7])  # for each pixel of the ring
+_CLEARLY = 0.5  # share of the polynomial's sum of squares that a rim must save to take its place
 _NOT_FLAT = 3.0  # standard deviations of the noise by which levels must leave a plane to be asked for a rim
 _TURNS = np.exp(1j * np.array([-0.3, 0.0, 0.3]))  # of the rim against the steepest way, rad
 _BENDS = np.array([0.05, 0.15])  # of a rim about its dark side, over the spot's radius
@@ -101,19 +102,27 @@ def _ground(seen: Places, levels: Grey, asked: Places, radius: float, noise: flo
     base = _terms(*seen)
     fitted = np.linalg.solve(base.T @ base + np.diag(_RIDGE * len(base)), base.T @ levels)
     off = levels - base @ fitted
+    below = np.asarray(_terms(*asked) @ fitted, np.float64)
     rim = _rim(seen, levels, asked, radius, noise)
-    if rim is not None and rim[1] < float(off @ off):
-        return rim[0]
-    return np.asarray(_terms(*asked) @ fitted, np.float64)
+    if rim is None:
+        return below
+    # By how much it agrees better: what takes the other's place at once makes a still spot tremble.
+    better = 1.0 - rim[1] / max(float(off @ off), 1e-9)
+    share = rim[2] * min(max(better / _CLEARLY, 0.0), 1.0)
+    return np.asarray(below + share * (rim[0] - below))
 
 
-def _rim(seen: Places, levels: Grey, asked: Places, radius: float, noise: float) -> tuple[Grey, float] | None:
-    """A plane with a blurred step across the way on which the levels rise: the levels asked for, and the sum
-    of squares that is left of those seen. None where a plane is enough or says no way."""
+def _rim(
+    seen: Places, levels: Grey, asked: Places, radius: float, noise: float
+) -> tuple[Grey, float, float] | None:
+    """A plane with a blurred step across the way on which the levels rise: the levels asked for, the sum of
+    squares that is left of those seen, and how clearly a plane is not enough, 0..1. None where it is, or says
+    no way."""
     plane = np.stack([np.ones_like(seen[0]), *seen], axis=1)
     basis, triangle = np.linalg.qr(plane)
     rest = levels - basis @ (basis.T @ levels)
-    if float(rest @ rest) < len(levels) * (_NOT_FLAT * max(noise, 0.5)) ** 2:
+    uneven = float(rest @ rest) / (len(levels) * (_NOT_FLAT * max(noise, 0.5)) ** 2)
+    if uneven <= 1.0:
         return None
     _, across, down = np.linalg.solve(triangle, basis.T @ levels).tolist()
     if math.hypot(across, down) < 1e-6:
@@ -133,7 +142,11 @@ def _rim(seen: Places, levels: Grey, asked: Places, radius: float, noise: float)
     fitted = np.linalg.lstsq(terms, levels, rcond=None)[0]
     off = levels - terms @ fitted
     below = _steps(asked, way, radius).reshape(count, -1)[which]
-    return fitted[0] + fitted[1] * asked[0] + fitted[2] * asked[1] + fitted[3] * below, float(off @ off)
+    return (
+        fitted[0] + fitted[1] * asked[0] + fitted[2] * asked[1] + fitted[3] * below,
+        float(off @ off),
+        min(uneven - 1.0, 1.0),
+    )
 
 
 def _steps(at: Places, ways: NDArray[np.complex128], radius: float) -> NDArray[np.float32]:
