@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ocusam.core.errors import InputError
 from ocusam.core.geometry import Ellipse
+from ocusam.eye.pixel_noise import noise_within
 from ocusam.eye.rim import refine_rim
 from ocusam.eye.signals import measure
 from ocusam.synthetic.eye import EyeFrame, iter_eye_frames, lab_style
@@ -183,3 +184,23 @@ def test_a_blurred_edge_scatters_little_more_than_its_noise_demands() -> None:
     # Ours has 1.4 times that here; with a ground of its own for every normal it had 2.0.
     assert scatter < 1.75 * least
     assert math.dist(np.mean(centers, axis=0), truth.center) < 0.05
+
+
+@pytest.mark.parametrize("gap", [4, 6])
+def test_a_lid_beside_the_rim_of_a_blurred_picture_does_not_draw_it(gap: int) -> None:
+    picture = _drawn()
+    picture[round(TRUTH.bounds[3]) + gap :] = 200
+    found = refine_rim(cv2.GaussianBlur(picture, (0, 0), 2.2), _off(TRUTH))
+    assert found is not None
+    # With every place of the right height counted it was 0.023 and 0.025 px.
+    assert _error(found.ellipse, TRUTH) < 0.012
+
+
+@pytest.mark.parametrize(("level", "least", "most"), [(60, 0.9, 1.0), (7, 0.5, 0.75)], ids=["grey", "black"])
+def test_noise_that_black_cuts_off_is_told(level: int, least: float, most: float) -> None:
+    noise = np.random.default_rng(6).normal(level, 14.0, (120, 120))
+    picture = np.clip(np.round(noise), 0, 255).astype(np.float32)
+    density, grain, _, left = noise_within(picture, Ellipse((60.0, 60.0), (80.0, 70.0), 0.0), np.zeros(2))
+    # Above the middle nothing is cut off, and that is what the strength is taken from.
+    assert density == pytest.approx(14.0**2, rel=0.25) and grain < 0.6
+    assert least <= left <= most

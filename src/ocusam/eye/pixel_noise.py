@@ -19,7 +19,7 @@ FloatArray = NDArray[np.float64]
 F32 = NDArray[np.float32]
 
 
-def noise_within(raw: F32, ellipse: Ellipse, origin: FloatArray) -> tuple[float, float, float]:
+def noise_within(raw: F32, ellipse: Ellipse, origin: FloatArray) -> tuple[float, float, float, float]:
     """Noise of the pixels within an ellipse.
 
     A pupil is even inside, so what varies there from pixel to pixel is noise: its strength is the distance of
@@ -31,7 +31,7 @@ def noise_within(raw: F32, ellipse: Ellipse, origin: FloatArray) -> tuple[float,
     Returns:
         Density of the noise (variance times the px^2 over which it is shared; for white noise the variance)
         its grain, the sigma of a Gaussian in px; and the density by the second difference alone, of which
-        nothing can be the picture itself.
+        nothing can be the picture itself; and the share of the variance that black leaves in there.
     """
     inside = ellipse.translated(-float(origin[0]), -float(origin[1]))
     inside = inside.scaled(0.8, about=inside.center)
@@ -40,7 +40,7 @@ def noise_within(raw: F32, ellipse: Ellipse, origin: FloatArray) -> tuple[float,
     cols = slice(max(0, math.floor(x0)), math.ceil(x1) + 1)
     part = raw[rows, cols]
     if min(part.shape, default=0) < 5:
-        return 0.0, 0.0, 0.0
+        return 0.0, 0.0, 0.0, 1.0
     where = _mask(inside.translated(-float(cols.start), -float(rows.start)), part.shape[0], part.shape[1])
     levels = part[where]
     # Reflections: far above the middle, with what they shine on.
@@ -53,11 +53,12 @@ def noise_within(raw: F32, ellipse: Ellipse, origin: FloatArray) -> tuple[float,
     where[[0, -1]] = False
     where[:, [0, -1]] = False
     if np.count_nonzero(where) < 40:
-        return 0.0, 0.0, 0.0
+        return 0.0, 0.0, 0.0, 1.0
     even = part - cv2.GaussianBlur(part, (0, 0), 4.0)
     levels = even[where]
-    low, up = _percentiles(levels, 50.0, 84.0)
+    down, low, up = _percentiles(levels, 16.0, 50.0, 84.0)
     variance = max((up - low) ** 2, 1.0 / 12.0)
+    left = min(0.5 + 0.5 * (low - down) ** 2 / variance, 1.0)
     even -= np.float32(low)
     both = where[:, :-1] & where[:, 1:]
     alike = float((even[:, :-1] * even[:, 1:])[both].mean()) / max(float(levels.var()), 1e-9)
@@ -69,9 +70,9 @@ def noise_within(raw: F32, ellipse: Ellipse, origin: FloatArray) -> tuple[float,
     expected = variance * (6.0 - 8.0 * shared[0] + 2.0 * shared[1]) ** 2
     white = max(fine / 36.0, 1.0 / 12.0)
     if fine < 0.3 * expected:
-        return white, 0.0, white
+        return white, 0.0, white, 1.0
     density = variance * max(1.0, 4.0 * math.pi * grain**2)
-    return density, grain, min(white, density)
+    return density, grain, min(white, density), left
 
 
 def _mask(ellipse: Ellipse, height: int, width: int) -> NDArray[np.bool_]:

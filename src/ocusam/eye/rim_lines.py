@@ -28,6 +28,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ocusam.eye.rim_alike import alike, weighted_median
 from ocusam.eye.rounded import ComplexArray, Shape, jacobian
 
 FloatArray = NDArray[np.float64]
@@ -46,6 +47,9 @@ _PLANE = np.stack([np.ones(NORMALS), _UNIT.real, _UNIT.imag])
 _LITTLE = 1e-6 * np.eye(3)
 _BILINEAR = 1.0 / 6.0  # px^2: how much reading between pixels smooths
 _FEWEST = 12  # normals that must count
+_WIDTH_STEPS = 5
+_SHOWN = 2.0  # standard deviations
+_BEYOND = (2.5, 3.5)  # where what lies beyond the edge is looked at, widths
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,11 +97,13 @@ class Noise:
     Attributes:
         density: variance times the px^2 over which it is shared (`pixel_noise.noise_within`).
         certain: share of it that is noise for certain, 0..1.
+        inside: share of its variance that is left inside, where black may cut it off, 0..1.
         across, along: sigmas of what smooths it across and along the outline, px.
     """
 
     density: float
     certain: float
+    inside: float
     across: float
     along: float
 
@@ -137,13 +143,14 @@ def lines_a_normal(radius: float) -> int:
     return min(max(round(2.0 * math.pi * radius / (NORMALS * _APART_PX)), 1), _MOST_LINES)
 
 
-def noise_on(pixels: tuple[float, float, float], sigma: float, radius: float) -> Noise:
+def noise_on(pixels: tuple[float, float, float, float], sigma: float, radius: float) -> Noise:
     """The noise on lines of a picture smoothed by `sigma`; `pixels` is as of `pixel_noise.noise_within`."""
-    density, grain, white = pixels
+    density, grain, white, inside = pixels
     lines = lines_a_normal(radius)
     mean = (2.0 * math.pi * radius / NORMALS) ** 2 / 12.0 if lines > 1 else 0.0
     across = sigma**2 + grain**2 + _BILINEAR
-    return Noise(density, white / max(density, 1e-9), math.sqrt(across), math.sqrt(across + mean))
+    certain = white / max(density, 1e-9)
+    return Noise(density, certain, inside, math.sqrt(across), math.sqrt(across + mean))
 
 
 def rim_of(shape: Shape, unit: ComplexArray) -> tuple[ComplexArray, ComplexArray]:
@@ -191,7 +198,7 @@ def edge_on(
     usual = weighted_median(height, known)
     if usual <= 0:
         return None
-    weight = seen * read.whole * _alike(read, height, usual, width)
+    weight = seen * read.whole * alike(read, height, (usual, known), width, noise.variance)
     # A step's height is known better from its neighbours too; what divides must not scatter.
     smooth = _ring(weight * np.minimum(np.maximum(height, 0.0), 2.0 * usual))
     smooth = np.maximum(smooth / np.maximum(_ring(weight), 1e-6), 0.3 * usual)
@@ -212,7 +219,7 @@ def edge_on(
     off /= answer
     sd = math.sqrt(float(taps[2] @ share @ taps[2])) / (answer * smooth)
     by_ground = _PLANE.T * (float(taps[2].sum()) / (answer * smooth))[:, None]
-    now = _width(course, read.basis, x / width, width)
+    now = _width(course, x, width)
     now = min(max(now, picture.sigma), max(picture.sigma, 0.18 * shape.radius))
     rim, normals = rim_of(shape, _UNIT)
     slopes = jacobian(normals, _UNIT)
@@ -220,7 +227,7 @@ def edge_on(
 
 
 @dataclass(frozen=True, eq=False)
-class _Lines:
+class Lines:
     """Levels across the edge and how a step is told from them."""
 
     x: FloatArray  # (K,) px
@@ -230,36 +237,44 @@ class _Lines:
     basis: FloatArray  # (3, K) ground, step, slope
     taps: FloatArray  # (3, K) what tells how much of each is in a line
     ground: FloatArray  # (3, 3) covariance of the terms of the ground by noise
+    deep: FloatArray | None  # (N,) level deep within above the ground; None where that is not known
+    beyond: FloatArray  # (N,) the brighter one of two levels beyond the edge, NaN outside the picture
 
 
 def _read(
     picture: Smoothed, shape: Shape, width: float, sign: float, known: FloatArray, noise: Noise
-) -> _Lines:
+) -> Lines:
     """The levels on the normals, with the ground taken off that the inside tells."""
     radius = shape.radius
     reach = half(width, radius)
     x = np.linspace(-reach, reach, _SAMPLES)
     deep = np.linspace(-min(_DEEP * width, _DEEPEST * radius), -_FOOT * width, _DEEP_SAMPLES)
     n = _DEEP_SAMPLES if deep[-1] - deep[0] > _SHALLOW_PX else 0
-    lines = picture.across(shape, np.concatenate([deep[:n], x]), lines_a_normal(radius)) * sign
-    whole = np.isfinite(lines.sum(axis=1))
+    at = np.concatenate([deep[:n], x, np.multiply(_BEYOND, width)])
+    lines = picture.across(shape, at, lines_a_normal(radius)) * sign
+    inner, lines, beyond = lines[:, :n], lines[:, n:-2], lines[:, -2:].max(axis=1)
+    whole = np.isfinite(lines.sum(axis=1)) & np.isfinite(inner.sum(axis=1))
     if not whole.all():
-        lines[~whole] = 0.0
-    inner, lines = lines[:, :n], lines[:, n:]
-    share = noise.variance * noise.alike(x)
+        lines[~whole], inner[~whole] = 0.0, 0.0
     slope = np.exp(-0.5 * (x / width) ** 2) / (math.sqrt(2.0 * math.pi) * width)
     basis = np.stack([np.ones(_SAMPLES), _step(x / width), slope])
+    part = np.sqrt(noise.inside + (1.0 - noise.inside) * basis[1])
+    share = noise.variance * noise.alike(x) * part[:, None] * part
     left, ground = basis @ basis.T, np.zeros((3, 3))
     if n:
         plane, ground = _plane(inner, known * whole, noise, deep, radius)
         lines -= plane[:, None]
+        inner -= plane[:, None]
+        beyond -= plane
         certain = noise.certain * share
         own = _uneven(lines, basis, x, known * whole, (certain, noise.together(radius)))
         left[0, 0] += min(float(certain.sum(axis=1).max()) / max(own, 1e-9), 1e6)
     taps = np.linalg.solve(left, basis)
     if not n:
-        lines -= weighted_median(lines @ taps[0], known * whole)
-    return _Lines(x, lines, whole, share, basis, taps, ground)
+        level = weighted_median(lines @ taps[0], known * whole)
+        lines -= level
+        beyond -= level
+    return Lines(x, lines, whole, share, basis, taps, ground, inner.mean(axis=1) if n else None, beyond)
 
 
 def _plane(
@@ -275,12 +290,15 @@ def _plane(
         weighted = _PLANE * (known * tukey(away / (4.0 * spread)))
         covariance = np.linalg.inv(weighted @ _PLANE.T + _LITTLE)
         plane = covariance @ (weighted @ level)
-    covariance *= noise.variance * float(noise.alike(x).mean()) * noise.together(radius)
-    # A tilt counts as far as it is more than its noise.
+    covariance *= noise.inside * noise.variance * float(noise.alike(x).mean()) * noise.together(radius)
+    # A tilt counts as far as it is clearly more than its noise: what comes and goes makes a still eye
+    # tremble.
     tilt = float(plane[1] ** 2 + plane[2] ** 2)
-    kept = max(1.0 - float(covariance[1, 1] + covariance[2, 2]) / max(tilt, 1e-12), 0.0)
+    by_noise = _SHOWN**2 * float(covariance[1, 1] + covariance[2, 2])
+    kept = max(1.0 - by_noise / max(tilt, 1e-12), 0.0)
     plane[1:] *= kept
-    each = np.array([1.0, kept, kept])
+    # So cut down, it still scatters as much as before: less across its direction, more along it.
+    each = np.array([1.0, 1.0, 1.0]) if kept > 0 else np.array([1.0, 0.0, 0.0])
     return plane @ _PLANE, covariance * each[:, None] * each
 
 
@@ -300,19 +318,6 @@ def _uneven(
     return float(max(spread**2 - by_noise * max(1.0 - 2.0 * math.sqrt(2.0 * together / NORMALS), 0.0), 0.0))
 
 
-def _alike(read: _Lines, height: FloatArray, usual: float, width: float) -> FloatArray:
-    """What normals count whose height, or whose level just inside, is unlike the usual by more than noise."""
-    x, lines, share, taps, rise = read.x / width, read.lines, read.share, read.taps[1], read.basis[1]
-    near = x < -1.0
-    if not near.any():
-        near = x < -0.8
-    inner = lines[:, near].mean(axis=1) - usual * float(rise[near].mean())
-    loose = 2.0 * math.sqrt(float(taps @ share @ taps)) / usual
-    out = _fade(np.abs(np.log(np.maximum(height / usual, 1e-3))), 0.5 + loose, 1.0 + loose)
-    loose = 2.0 * math.sqrt(float(share[np.ix_(near, near)].mean())) / usual
-    return np.asarray(out * _fade(np.abs(inner) / usual, 0.35 + loose, 0.7 + loose))
-
-
 def _gradient(values: FloatArray, step: float) -> FloatArray:
     """Slope of equally spaced values, one-sided at both ends."""
     out = np.empty_like(values)
@@ -321,12 +326,20 @@ def _gradient(values: FloatArray, step: float) -> FloatArray:
     return out
 
 
-def _width(course: FloatArray, basis: FloatArray, x: FloatArray, width: float) -> float:
-    """The width of the step that fits the mean course of the normals best, to first order."""
-    terms = np.stack([basis[0], basis[1], basis[2], -x * basis[2]])
-    _, height, _, wider = np.linalg.solve(terms @ terms.T, terms @ course).tolist()
-    change = wider / height if height > 0 else 0.0
-    return width + min(max(change, -0.4 * width), 0.8 * width)
+def _width(course: FloatArray, x: FloatArray, width: float) -> float:
+    """The width of the step that fits the mean course of the normals best, at most twice or half as wide."""
+    low, high, one = 0.5 * width, 2.0 * width, np.ones_like(x)
+    for _ in range(_WIDTH_STEPS):
+        at = x / width
+        slope = np.exp(-0.5 * at * at) / math.sqrt(2.0 * math.pi)
+        terms = np.stack([one, _step(at), slope, -at * slope])
+        _, height, _, wider = np.linalg.solve(terms @ terms.T, terms @ course).tolist()
+        change = width * wider / height if height > 0 else 0.0
+        change = min(max(change, -0.4 * width), 0.8 * width)
+        width = min(max(width + change, low), high)
+        if abs(change) < 0.01 * width:
+            break
+    return width
 
 
 @lru_cache(maxsize=_MOST_LINES)
@@ -347,20 +360,7 @@ def _step(x: FloatArray) -> FloatArray:
     return np.array([0.5 * (1.0 + math.erf(v / math.sqrt(2.0))) for v in x.tolist()])
 
 
-def _fade(x: FloatArray, full: float, none: float) -> FloatArray:
-    """1 up to `full`, smoothly to 0 at `none`."""
-    t = np.minimum(np.maximum((none - x) / (none - full), 0.0), 1.0)
-    return np.asarray(t * t * (3.0 - 2.0 * t))
-
-
 def tukey(x: FloatArray) -> FloatArray:
     """1 at 0, smoothly to 0 at 1."""
     rest = np.maximum(1.0 - x * x, 0.0)
     return np.asarray(rest * rest)
-
-
-def weighted_median(values: FloatArray, weights: FloatArray) -> float:
-    """The value below which half of the weight lies; 0 without weight."""
-    order = values.argsort()
-    total = weights[order].cumsum()
-    return float(values[order[total.searchsorted(0.5 * total[-1])]]) if total[-1] > 0 else 0.0

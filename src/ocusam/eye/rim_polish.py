@@ -4,10 +4,10 @@ Purpose: `polish` takes an ellipse that lies on the right edge and moves it to t
 supports best; it says with which standard deviations.
 
 Notable choices. Places of the edge come from the grey levels along each normal (`rim_lines.py`), one small
-least squares for all normals at once. Normals whose height or inner side is unlike most others' count less or
-not at all (lids, lashes, reflections), and so do places far from the ellipse; all weights change smoothly,
-since a place that is in on one frame and out on the next makes a still eye tremble. The fit goes on until it
-stands still, so that the answer does not remember where the mask began.
+least squares for all normals at once. Normals whose levels are unlike most others' count less or not at all
+(lids, lashes, reflections: `rim_alike.py`), and so do places far from the ellipse; all weights change
+smoothly, since a place that is in on one frame and out on the next makes a still eye tremble. The fit goes on
+until it stands still, so that the answer does not remember where the mask began.
 
 A weak wish for roundness (`rounded.py`) decides only what a short arc leaves open.
 
@@ -31,6 +31,7 @@ from numpy.typing import NDArray
 
 from ocusam.core.geometry import Ellipse
 from ocusam.eye.pixel_noise import noise_within
+from ocusam.eye.rim_alike import weighted_median
 from ocusam.eye.rim_lines import (
     NORMALS,
     Noise,
@@ -41,7 +42,6 @@ from ocusam.eye.rim_lines import (
     noise_on,
     rim_of,
     tukey,
-    weighted_median,
 )
 from ocusam.eye.rounded import (
     ComplexArray,
@@ -67,6 +67,7 @@ _ROUNDS = 8
 _WIDTH_ROUNDS = 4  # of them measure how wide the edge is; going on would let noise and width feed each other
 _STILL_PX = 0.03
 _REWEIGHTINGS = 4
+_CUT, _LEAST_CUT_PX = 6.0, 0.15  # no place counts that far from the ellipse, robust standard deviations
 _SAME_PX = 1e-5  # a reweighting that changes less is the last
 _TINY = 1e-9 * np.eye(5)
 
@@ -137,7 +138,7 @@ def polish(
         found = edge_on(picture, shape, width, sign, (weights, known), noise)
         if found is None:
             return None
-        found, step = _step_of(found, shape, noise.along, rim, _REWEIGHTINGS if number > 1 else 2)
+        found, step = _step_of(found, shape, (noise.along, rim, known), _REWEIGHTINGS if number > 1 else 2)
         # A step beyond the normals' length is no small correction any more.
         size = _size(step)
         limit = half(found.width, radius)
@@ -156,24 +157,31 @@ Hold = tuple[FloatArray, FloatArray]
 
 
 def _step_of(
-    found: Places, shape: Shape, sigma: float, outline: ComplexArray | None, times: int
+    found: Places, shape: Shape, given: tuple[float, ComplexArray | None, FloatArray], times: int
 ) -> tuple[Places, FloatArray]:
     """Change of the five parameters, places far from it set aside smoothly; the round with these weights and
     the residuals that are left."""
-    weight, residual = found.weight, found.off
-    step = np.zeros(5)
+    sigma, outline, known = given
+    residual, step = found.off, np.zeros(5)
+    weight = _close(found, residual, known)
     hold = _hold(shape, outline)
     for _ in range(times):
         now = solved(*_equations(found, weight, _variance(weight, residual, shape, sigma), shape, hold))
         change = math.inf if now is None else float(np.abs(now - step).max())
         step = step if now is None else now
         residual = found.off - found.slopes @ step
-        away = np.abs(residual)
-        spread = 1.4826 * weighted_median(away, found.weight)
-        weight = found.weight * tukey(away / max(4.0 * spread, 0.15))
+        weight = _close(found, residual, known)
         if change < _SAME_PX:
             break
     return replace(found, used=weight, residual=residual), step
+
+
+def _close(found: Places, residual: FloatArray, known: FloatArray) -> FloatArray:
+    """The weights, less where a place is far from the ellipse. How far that is the normals say that are known
+    to cross the right edge: a lid's edge that counted would widen it until it stayed in."""
+    away = np.abs(residual)
+    spread = 1.4826 * weighted_median(away, found.weight * known)
+    return found.weight * tukey(away / max(_CUT * spread, _LEAST_CUT_PX))
 
 
 def _hold(shape: Shape, outline: ComplexArray | None) -> Hold:
@@ -216,8 +224,12 @@ def _told(found: Places, shape: Shape, noise: Noise, outline: ComplexArray | Non
         return None
     apart = places[:, None] - places
     covariance = np.exp((apart.real**2 + apart.imag**2) / (-4.0 * noise.along**2))
-    gain = inverse @ (found.slopes.T * (found.used * found.sd))
-    common = inverse @ ((found.slopes.T * found.used) @ found.by_ground)
+    # What a place counts falls with its distance, so it gives way less to noise than its weight says.
+    within = np.sqrt(found.used / np.maximum(found.weight, 1e-9))
+    answer = found.weight * within * np.maximum(5.0 * within - 4.0, 0.0)
+    inverse = np.linalg.inv(_equations(found, answer, variance, shape, _hold(shape, outline))[0])
+    gain = inverse @ (found.slopes.T * (answer * found.sd))
+    common = inverse @ ((found.slopes.T * answer) @ found.by_ground)
     spread = gain @ covariance @ gain.T + common @ found.ground @ common.T
     center_sd = math.sqrt(0.5 * float(spread[0, 0] + spread[1, 1]))
     # The major axis is 2 (p + |q|), the minor one 2 (p - |q|), and q turns by twice the angle.

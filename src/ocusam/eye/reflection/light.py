@@ -5,10 +5,12 @@ Purpose: `centers_of_light` takes the pixels of spots and gives the centre of ea
 Notable choices. The ground under a spot is not seen; around it, it is. A polynomial of the third degree is
 laid through the ring around the spot, without what is itself bright there, and continued beneath it: on the
 pupil's rim one side is darker than the other, and a threshold that is the same on both draws the centre to
-the brighter one, the more the wider the picture is blurred. What counts is the light above that ground, over
-half of its height. A spot at the camera's limit is in truth several times as bright as it looks; where its
-slope reaches the limit depends on the ground too, so it is cut off where the brightest ground next to it lets
-it be cut off, on all sides at the same share of its true height.
+the brighter one, the more the wider the picture is blurred. Such a rim runs on beneath the spot as it runs on
+either side of it: where a blurred step along a bent line (`rim_beneath.py`) agrees with the ring better than
+the polynomial does, which cannot bend so sharply, it takes that one's place. What counts is the light above that
+ground, over half of its height. A spot at the camera's limit is in truth several times as bright as it looks;
+where its slope reaches the limit depends on the ground too, so it is cut off where the brightest ground next
+to it lets it be cut off, on all sides at the same share of its true height.
 Coefficients that the ring hardly decides (it may be cut by the picture's border or another spot) are held
 near 0 by a small weight (ridge regression).
 Pixels of all spots stand one after another in one array where that can be: what takes time is the number of
@@ -23,12 +25,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from ocusam.eye.direct_fit import median
+from ocusam.eye.reflection.rim_beneath import with_rim
 
 FloatArray = NDArray[np.float64]
 Grey = NDArray[np.uint8] | NDArray[np.float32]
@@ -122,15 +126,19 @@ def _centers(grey: Grey, spots: Sequence[_Spot], noise: float) -> list[tuple[flo
     terms = _terms(_relative(at, grey.shape[1], middle[parts], radius[parts]))
     around = levels[at].astype(np.float64)
     left, right = np.empty((len(spots), 10, 10)), np.empty((len(spots), 10, 1))
-    for k, (first, end) in enumerate(zip([0, *ends], ends, strict=False)):
+    for k, (first, end) in enumerate(pairwise([0, *ends])):
         base = terms[:, first:end]
         left[k] = base @ base.T + (end - first) * _RIDGE
         right[k, :, 0] = base @ around[first:end]
     fitted = np.linalg.solve(left, right)[..., 0]
+    off = around - np.einsum("kn,nk->n", terms, fitted[parts])
+    outside = [(terms[1:3, a:b], around[a:b], float(off[a:b] @ off[a:b])) for a, b in pairwise([0, *ends])]
     parts, ends = _joined([s.own for s in spots])
     at, starts = np.concatenate([s.own for s in spots]), np.array([0, *ends[:-1]])
     xy = _relative(at, grey.shape[1], middle[parts], radius[parts])
     below = np.einsum("kn,nk->n", _terms(xy), fitted[parts])
+    for spot, (a, b), (seen, seen_levels, rest) in zip(spots, pairwise([0, *ends]), outside, strict=True):
+        below[a:b] = with_rim(below[a:b], rest, seen, seen_levels, xy[:, a:b], spot.radius, noise)
     low = np.array([s.darkest for s in spots])
     high = np.array([s.level + 0.5 * (s.peak - s.level) for s in spots])
     peak = np.array([s.peak for s in spots])
