@@ -150,6 +150,6 @@ def _report(result: BatchResult, out: Path) -> None:
     console.wide().print(table)
     counts = result.summary["status"].value_counts().sort("status").iter_rows()
     console.out().print(", ".join(f"{count} {status}" for status, count in counts))
-    console.out().print(f"written to {out / SUMMARY}", markup=False)
+    console.out().print(f"written to {out / SUMMARY}")
     if result.interrupted:
         Console(stderr=True).print("Interrupted. Give the same command again to go on.")

@@ -89,7 +89,7 @@ def export(
     else:
         written = [_masks(finished, format, out)]
     for line in written:
-        console.out().print(f"written {line}", markup=False)
+        console.out().print(f"written {line}")
 
 
 def _masks(run: FinishedRun, format: Format, out: Path) -> str:

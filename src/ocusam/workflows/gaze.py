@@ -125,7 +125,7 @@ def read_targets(path: Path) -> pl.DataFrame:
     try:
         head = path.read_text(encoding="utf-8-sig").split("\n", 1)[0]
         separator = max("\t;,", key=head.count)
-        table = pl.read_csv(path, separator=separator, infer_schema_length=None, encoding="utf8")
+        table = pl.read_csv(path, separator=separator, infer_schema_length=None, encoding="utf8", glob=False)
     except FileNotFoundError:
         raise InputError(f"There is no table of targets {path}.") from None
     except (OSError, UnicodeDecodeError, pl.exceptions.PolarsError) as error:
