@@ -31,6 +31,10 @@ def test_the_ways_out(recording: EyeRecording, tmp_path: Path) -> None:
     assert len(recording.to_bids(tmp_path / "b", subject="1", task="t", eyes=["left", "-"], run=2)) == 4
     assert recording.to_pupil_core(tmp_path).name == "pupil_positions.csv"
     assert (tmp_path / "p" / "blinks.parquet") in recording.to_parquet(tmp_path / "p")
+    signals = recording.filtered(median_samples=3)
+    assert signals.height == recording.signals.height and "major_px_validity" in signals.columns
+    with pytest.raises(InputError, match="'median'; known: median_samples"):
+        recording.filtered(median=3)
     with pytest.raises(InputError, match="no table 'sinals'"):
         recording.to_pandas("sinals")
 

@@ -70,21 +70,32 @@ def drawn_objects(
     by_key = {(int(row["view"]), str(row["object"])): row for row in rows}
     order = {"sclera": 0, "iris": 1, "pupil": 2}
     keys = sorted(masks.keys() | by_key.keys(), key=lambda key: (order.get(key[1], 3), key))
-    several = len({view for view, _ in keys}) > 1
-    out = []
+    labels, out = _labels(by_key), []
     for view, name in keys:
         row = by_key.get((view, name))
         state = str(row["state"]) if row is not None else ""
         mask = masks.get((view, name))
         # In a blink no pupil values are given; a mask that is nevertheless there is not drawn as one.
         shown = mask if row is None or state == TRACKED else None
-        label = f"view {view}: {state}" if several and row is not None else state
         ellipse = ellipse_of(row) if row is not None else None
         trail: list[NDArray[np.float64]] = []
         if trails is not None and row is not None and name == "pupil":
             trail = trails.step(view, int(row["timestamp_ns"]), ellipse.center if ellipse else None)
-        out.append(Drawn(name, shown, ellipse, label, trail=trail))
+        out.append(Drawn(name, shown, ellipse, labels.get(name, ""), trail=trail))
     return out
+
+
+def _labels(rows: dict[tuple[int, str], dict[str, Any]]) -> dict[str, str]:
+    """What the legend says of each object: its state, once for all views; or which view has which."""
+    views: dict[str, dict[str, list[str]]] = {}
+    for (view, name), row in sorted(rows.items()):
+        views.setdefault(name, {}).setdefault(str(row["state"]), []).append(str(view))
+    return {
+        name: next(iter(states))
+        if len(states) == 1
+        else "; ".join(f"{state} (view {', '.join(where)})" for state, where in states.items())
+        for name, states in views.items()
+    }
 
 
 def _by_frame(signals: LongRows) -> Iterator[tuple[int, list[dict[str, Any]]]]:
