@@ -91,6 +91,7 @@ def test_calls_written_for_the_published_builders(monkeypatch):
     assert config.max_cond_frames_in_attn == 4 and config.dynamic_multimask_stability_thresh == 0.9
     image = build_sam2(config_file="miniature", hydra_overrides_extra=["++model.image_size=96"])
     assert image.config.image_size == 96
+    assert build_sam2("miniature", None, "cpu", "train", ["++model.image_size=96"], False).training
     sent: list[SAM2] = []
     monkeypatch.setattr(build, "compile_network", lambda network: sent.append(network) or network)
     assert build_sam2_camera_predictor("miniature", vos_optimized=True).predictor.model is sent[0]
@@ -126,6 +127,16 @@ def test_refusals(network, tmp_path: Path):
         build_sam2("miniature", image_size=100)
     with pytest.raises(ModelError, match="'eval' or 'train'"):
         build_sam2("miniature", mode="fast")
+    with pytest.raises(ModelError, match="image_size='96': give a value like 64"):
+        build_sam2("miniature", image_size="96")
+    with pytest.raises(ModelError, match="max_cond_frames_in_attn=True"):
+        build_sam2("miniature", max_cond_frames_in_attn=True)
+    with pytest.raises(ModelError, match=r"torch\.bfloat16"):
+        build_sam2("miniature", dtype="bfloat16")
+    with pytest.raises(ModelError, match="got None"):
+        build_sam2(None)
+    with pytest.raises(ModelError, match="None cannot be used"):
+        build_sam2("miniature", device=None)
     with pytest.raises(ModelError, match="device"):
         build_sam2("miniature", device="no-such-device")
     with pytest.raises(WeightsError, match="No such weights file"):

@@ -76,6 +76,8 @@ def build_sam2(
     """
     if mode not in ("eval", "train"):
         raise ModelError(f"mode={mode!r}: use 'eval' or 'train'.")
+    if dtype is not None and not isinstance(dtype, torch.dtype):
+        raise ModelError(f"dtype={dtype!r}: give a type of torch, such as torch.bfloat16.")
     found = find_config(config)
     if apply_postprocessing:
         options = {
@@ -94,7 +96,7 @@ def build_sam2(
     own_dtype = dtype if engine == TORCH else None
     try:
         network = network.to(device=torch.device(device), dtype=own_dtype)
-    except (RuntimeError, AssertionError) as error:
+    except (RuntimeError, AssertionError, TypeError) as error:
         raise ModelError(f"The device {device!r} cannot be used ({str(error).splitlines()[0]}).") from None
     return on_engine(network.train(False), engine, dtype).train(mode == "train")
 

@@ -1,7 +1,7 @@
 """Arguments that the published builders have and ours do not need: taken all the same, and translated.
 
-Purpose: calls written for the published package work as they are, with `config_file=` by name and with
-`hydra_overrides_extra=["++model.max_cond_frames_in_attn=4"]`.
+Purpose: calls written for the published package work as they are, with `config_file=` by name, with `mode` in
+the fourth place, and with `hydra_overrides_extra=["++model.max_cond_frames_in_attn=4"]`.
 
 Notable choices: an override whose key is no option here is refused by its name, since to ignore it could mean
 another function. Overrides win over what `apply_postprocessing` sets, as options given by name do (the
@@ -27,6 +27,8 @@ from ocusam.tracking.official_yaml import PREDICTOR_KEYS
 P = ParamSpec("P")
 R = TypeVar("R")
 _OVERRIDE = re.compile(r"\+{0,2}(?:trainer\.)?model\.(?:sam_mask_decoder_extra_args\.)?(\w+)=(.*)", re.DOTALL)
+# Behind config, ckpt_path and device, in the published order.
+_OURS, _ORDER = 3, ("mode", "hydra_overrides_extra", "apply_postprocessing", "vos_optimized")
 _KNOWN = {field.name for field in dataclasses.fields(Sam2Config)} | set(PREDICTOR_KEYS)
 
 
@@ -61,9 +63,11 @@ def takes_official_arguments(build: Callable[P, R]) -> Callable[P, R]:
     @functools.wraps(build)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
         given: dict[str, Any] = dict(kwargs)
+        if len(args) > _OURS:
+            given |= dict(zip(_ORDER, args[_OURS:], strict=False))
         if "config_file" in given and not args and "config" not in given:
             given["config"] = given.pop("config_file")
         given = read_overrides(given.pop("hydra_overrides_extra", None) or ()) | given
-        return build(*args, **given)
+        return build(*args[:_OURS], **given)  # type: ignore[arg-type]
 
     return wrapped

@@ -53,7 +53,7 @@ _TRIED = 5  # of the network's own rows of a clicked reflection, where its click
 
 
 def with_reflections(
-    rows: LongRows, prompts: Sequence[ObjectPrompt], wanted: str, folder: Path | None = None
+    rows: LongRows, prompts: Sequence[ObjectPrompt], wanted: str | int, folder: Path | None = None
 ) -> LongRows:
     """Rows with those of reflections, and without the spots.
 
