@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,17 @@ def test_a_recording_is_read_back(recording: EyeRecording) -> None:
     assert recording.num_frames == FRAMES and not recording.truncated and recording.fps > 0
     assert recording.signals.height == 3 * FRAMES and recording.quality.height == 3
     assert recording.masklets is not None and recording.masklets.mask(0, "pupil", 1)[55, 220]
+
+
+def test_what_was_decided_is_read_back_too(recording: EyeRecording, tmp_path: Path) -> None:
+    assert recording.folder is not None
+    record = json.loads((recording.folder / "run.json").read_text())
+    decided = {"zoom": {"asked": "auto", "used": False}, "recoveries": [{"view": 0, "frame_idx": 7}]}
+    for name in ("signals.csv", "blinks.csv", "quality.csv"):
+        (tmp_path / name).write_bytes((recording.folder / name).read_bytes())
+    (tmp_path / "run.json").write_text(json.dumps(record | decided))
+    back = EyeRecording.load(tmp_path)
+    assert back.zoom == decided["zoom"] and back.recoveries == ({"view": 0, "frame_idx": 7},)
 
 
 def test_a_run_of_an_earlier_version_has_fewer_tables(recording: EyeRecording, tmp_path: Path) -> None:

@@ -60,6 +60,8 @@ class WaysOut:
             "fps": frames * run.signals["view"].n_unique() / seconds if seconds > 0 else 0.0,
             "folder": run.folder,
             "found": run.record.get("found"),
+            "recoveries": tuple(run.record.get("recoveries", ())),
+            "zoom": run.record.get("zoom"),
             "scale": run.record.get("scale"),
         }
         values: dict[str, Any] = {}
