@@ -92,6 +92,8 @@ def test_calls_written_for_the_published_builders(monkeypatch):
     image = build_sam2(config_file="miniature", hydra_overrides_extra=["++model.image_size=96"])
     assert image.config.image_size == 96
     assert build_sam2("miniature", None, "cpu", "train", ["++model.image_size=96"], False).training
+    with pytest.raises(TypeError, match="at most 7"):
+        build_sam2("miniature", None, "cpu", "eval", [], True, False, 1)
     sent: list[SAM2] = []
     monkeypatch.setattr(build, "compile_network", lambda network: sent.append(network) or network)
     assert build_sam2_camera_predictor("miniature", vos_optimized=True).predictor.model is sent[0]

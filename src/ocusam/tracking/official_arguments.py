@@ -63,11 +63,13 @@ def takes_official_arguments(build: Callable[P, R]) -> Callable[P, R]:
     @functools.wraps(build)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
         given: dict[str, Any] = dict(kwargs)
-        if len(args) > _OURS:
-            given |= dict(zip(_ORDER, args[_OURS:], strict=False))
+        own, further = args[:_OURS], args[_OURS:]
+        if len(further) > len(_ORDER):
+            raise TypeError(f"{build.__name__} takes at most {_OURS + len(_ORDER)} arguments without a name.")
+        given |= dict(zip(_ORDER, further, strict=False))
         if "config_file" in given and not args and "config" not in given:
             given["config"] = given.pop("config_file")
         given = read_overrides(given.pop("hydra_overrides_extra", None) or ()) | given
-        return build(*args[:_OURS], **given)  # type: ignore[arg-type]
+        return build(*own, **given)  # type: ignore[arg-type]
 
     return wrapped
