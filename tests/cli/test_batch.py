@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from ocusam.cli.main import app
@@ -72,3 +73,21 @@ def test_lists_that_cannot_be_read(tmp_path: Path) -> None:
         assert result.exit_code == 2 and result.stderr.startswith("Error:")
     result = runner.invoke(app, ["batch", str(tmp_path), "-o", str(tmp_path / "out"), "-p", "pupil"])
     assert result.exit_code == 2 and "pupil:320,240" in result.stderr
+
+
+def test_every_option_of_eye_is_one_of_batch() -> None:
+    """But `--resume`, which a batch does anyway; and they mean the same when left out."""
+    group = typer.main.get_command(app)
+    assert isinstance(group, typer.core.TyperGroup)
+    eye, both = ({p.name: p for p in group.commands[name].params} for name in ("eye", "batch"))
+    assert set(eye) - set(both) == {"resume", "video"}
+    assert all(both[name].default == parameter.default for name, parameter in eye.items() if name in both)
+
+
+def test_settings_of_eye_reach_every_recording(tmp_path: Path, asked: dict[str, Any]) -> None:
+    (tmp_path / "a.mp4").touch()
+    result = runner.invoke(
+        app, ["batch", str(tmp_path), "-o", str(tmp_path / "o"), "--glints", "2", "--bare-clicks"]
+    )
+    assert result.exit_code == 0, result.output
+    assert asked["options"].settings.glints == "2" and not asked["options"].settings.clear_clicks

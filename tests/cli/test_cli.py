@@ -11,6 +11,7 @@ import av
 import numpy as np
 import pytest
 import torch
+import typer
 from typer.testing import CliRunner
 
 from fake_predictor import FakePredictor, eye_truth, write_eye_video
@@ -22,21 +23,9 @@ from ocusam.workflows.session import job
 from ocusam.workflows.session.models import OpenedModel
 
 runner = CliRunner()
-COMMANDS = (
-    "demo",
-    "eye",
-    "batch",
-    "export",
-    "track",
-    "correct",
-    "masks",
-    "camera",
-    "evaluate",
-    "models",
-    "convert",
-    "synth",
-    "train",
-)
+GROUP = typer.main.get_command(app)
+assert isinstance(GROUP, typer.core.TyperGroup)
+COMMANDS = sorted(GROUP.commands)
 
 
 @pytest.fixture(scope="module")
@@ -81,10 +70,31 @@ def test_every_command_has_help_with_one_example(command: str) -> None:
     assert result.output.count("Example: ocusam " + command) == 1
 
 
+@pytest.mark.parametrize("command", [*COMMANDS, "models export", "models fetch", "models verify"])
+def test_help_shows_every_word_of_every_option(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rich takes [words] in brackets for markup, and cuts off words that are too long for their column."""
+    monkeypatch.setenv("COLUMNS", "80")
+    found = GROUP
+    for name in command.split():
+        found = found.commands[name]  # type: ignore[attr-defined]
+    result = runner.invoke(app, [*command.split(), "--help"])
+    shown = "".join(result.output.replace("│", " ").split())
+    for option in found.params:
+        for word in (getattr(option, "help", None) or "").split():
+            assert word in shown, (option.name, word)
+
+
+def test_the_list_of_commands_is_not_cut_off() -> None:
+    for arguments in (["--help"], ["models", "--help"]):
+        listed = runner.invoke(app, arguments).output.partition("Commands:")[2]
+        assert listed.count("\n  ") >= 3 and "..." not in listed
+
+
 def test_eye(video: Path, tmp_path: Path, no_network: None) -> None:
-    out = tmp_path / "run"
+    out = tmp_path / "run[a][/b]"  # brackets are no markup
     result = runner.invoke(app, ["eye", str(video), "--point", "pupil:60,55", "-o", str(out)])
     assert result.exit_code == 0, result.output
+    assert f"written to {out}" in result.output
     # The drawn pupil is gone from one frame to the next, with no lid seen to move: lost, no blink.
     assert "40 frames" in result.output and "blink 0, lost 10" in result.output
     assert json.loads((out / "run.json").read_text())["status"] == "finished"

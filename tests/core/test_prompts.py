@@ -1,5 +1,8 @@
+from typing import Any
+
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from ocusam.core.errors import PromptError
 from ocusam.core.prompts import (
@@ -114,3 +117,11 @@ def test_further_prompts_join_those_of_a_pack() -> None:
 def test_a_reference_picture_is_annotated_within_itself(prompts: tuple[str, ...], message: str) -> None:
     with pytest.raises(PromptError, match=message):
         ReferencePicture("p.png", np.zeros((9, 9, 3), np.uint8), tuple(parse_point(p) for p in prompts))
+
+
+@pytest.mark.parametrize(
+    "image", [np.zeros((9, 9), np.uint8), np.zeros((9, 9, 3)), np.zeros((9, 9, 4), np.uint8)]
+)
+def test_a_reference_picture_is_rgb(image: NDArray[Any]) -> None:
+    with pytest.raises(PromptError, match=r"p\.png .*\(height, width, 3\), RGB"):
+        ReferencePicture("p.png", image, (parse_point("pupil:1,1"),))

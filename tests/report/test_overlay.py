@@ -24,6 +24,14 @@ def test_mask_and_ellipse_land_where_they_belong() -> None:
     assert np.abs(centre - np.array(color_of("pupil"))).max() < 90
 
 
+def test_the_trail_is_drawn_where_the_centre_was() -> None:
+    """Pixel centres are at integers, also where the picture is enlarged three times."""
+    way = np.array([[40.0, 30.0], [120.0, 30.0]])
+    picture = draw(np.zeros((192, 192, 3), np.uint8), [Drawn("pupil", trail=[way])])
+    ys, xs = np.nonzero((picture[:500] > 200).all(axis=2))
+    assert set(ys) == {91} and abs(xs.min() - 121) <= 1 and abs(xs.max() - 361) <= 1
+
+
 def test_the_input_is_left_alone() -> None:
     image = np.full((480, 640, 3), 100, np.uint8)
     draw(image, [Drawn("pupil", np.ones((480, 640), bool), Ellipse((100, 60), (40, 30)))], title="frame 1")

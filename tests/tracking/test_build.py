@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import pytest
@@ -6,6 +7,8 @@ import torch
 from ocusam.core.errors import ModelError, WeightsError
 from ocusam.model.build import make_network
 from ocusam.model.config import get_config, miniature
+from ocusam.model.sam2 import SAM2
+from ocusam.tracking import build
 from ocusam.tracking.build import (
     build_sam2,
     build_sam2_camera_predictor,
@@ -68,6 +71,43 @@ def test_options_go_where_they_belong():
     assert build_sam2("miniature", dtype=torch.bfloat16).dtype == torch.bfloat16
 
 
+def test_calls_written_for_the_published_builders(monkeypatch):
+    predictor = build_sam2_video_predictor(
+        config_file="miniature",
+        ckpt_path=None,
+        device="cpu",
+        mode="eval",
+        hydra_overrides_extra=[
+            "++model.non_overlap_masks=true",
+            "model.max_cond_frames_in_attn=4",
+            "++model.sam_mask_decoder_extra_args.dynamic_multimask_stability_thresh=0.9",
+            "++model.fill_hole_area=0",
+        ],
+        apply_postprocessing=True,
+        vos_optimized=False,
+    )
+    config = predictor.model.config
+    assert predictor.non_overlap_masks and predictor.fill_hole_area == 0
+    assert config.max_cond_frames_in_attn == 4 and config.dynamic_multimask_stability_thresh == 0.9
+    image = build_sam2(config_file="miniature", hydra_overrides_extra=["++model.image_size=96"])
+    assert image.config.image_size == 96
+    assert build_sam2("miniature", None, "cpu", "train", ["++model.image_size=96"], False).training
+    with pytest.raises(TypeError, match="at most 7"):
+        build_sam2("miniature", None, "cpu", "eval", [], True, False, 1)
+    sent: list[SAM2] = []
+    monkeypatch.setattr(build, "compile_network", lambda network: sent.append(network) or network)
+    assert build_sam2_camera_predictor("miniature", vos_optimized=True).predictor.model is sent[0]
+
+
+@pytest.mark.parametrize(
+    "override",
+    ["++model.image_encoder.trunk.q_pool=2", "++model.nothing=1", "scratch=3", "++model.image_size"],
+)
+def test_an_override_that_is_not_known_is_named(override: str) -> None:
+    with pytest.raises(ModelError, match=re.escape(repr(override))):
+        build_sam2("miniature", hydra_overrides_extra=["++model.image_size=96", override])
+
+
 def test_published_yaml_names():
     config = build_sam2("configs/sam2.1/sam2.1_hiera_t.yaml", device="meta").config
     assert config.name == "sam2.1_hiera_tiny"
@@ -89,6 +129,16 @@ def test_refusals(network, tmp_path: Path):
         build_sam2("miniature", image_size=100)
     with pytest.raises(ModelError, match="'eval' or 'train'"):
         build_sam2("miniature", mode="fast")
+    with pytest.raises(ModelError, match="image_size='96': give a value like 64"):
+        build_sam2("miniature", image_size="96")
+    with pytest.raises(ModelError, match="max_cond_frames_in_attn=True"):
+        build_sam2("miniature", max_cond_frames_in_attn=True)
+    with pytest.raises(ModelError, match=r"torch\.bfloat16"):
+        build_sam2("miniature", dtype="bfloat16")
+    with pytest.raises(ModelError, match="got None"):
+        build_sam2(None)
+    with pytest.raises(ModelError, match="None cannot be used"):
+        build_sam2("miniature", device=None)
     with pytest.raises(ModelError, match="device"):
         build_sam2("miniature", device="no-such-device")
     with pytest.raises(WeightsError, match="No such weights file"):

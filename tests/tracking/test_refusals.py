@@ -194,12 +194,14 @@ VIDEO: dict[str, list[Refused]] = {
     ],
     "remove_object": [
         (UNKNOWN, lambda r: r.video.remove_object(r.state, 5, strict=True), r"object 5.*\[1\]"),
+        (UNKNOWN, lambda r: r.video.remove_object(r.state, [1], strict=True), r"object \[1\].*\[1\]"),
     ],
     "propagate_in_video": [
         (NOTHING, lambda r: list(r.video.propagate_in_video(r.fresh())), "nothing to follow"),
         (FRAME, lambda r: r.propagate(12), "0 to 11"),
         (FRAME, lambda r: r.propagate(-1, reverse=True), "0 to 11"),
         ("fewer than none", lambda r: r.propagate(0, -1), "0 or more"),
+        ("no number", lambda r: r.propagate(0, "3"), "'3': give 0 or more"),
     ],
     "propagate": [
         (NOTHING, lambda r: list(r.video.propagate(r.fresh())), "nothing to follow"),
@@ -258,7 +260,10 @@ CAMERA: dict[str, list[Refused]] = {
         (UNKNOWN, lambda r: r.camera.clear_all_prompts_in_frame(None, "x"), "Unknown object 'x'"),
         (FRAME, lambda r: r.camera.clear_all_prompts_in_frame(9, 1), "cannot be prompted"),
     ],
-    "remove_object": [(UNKNOWN, lambda r: r.camera.remove_object("x", strict=True), "Unknown object 'x'")],
+    "remove_object": [
+        (UNKNOWN, lambda r: r.camera.remove_object("x", strict=True), "Unknown object 'x'"),
+        (UNKNOWN, lambda r: r.camera.remove_object(["x"], strict=True), "Unknown object"),
+    ],
     "track": [
         (PICTURE, lambda r: r.camera.track(FLOATS), "uint8"),
         ("another size", lambda r: r.camera.track(np.zeros((9, 9, 3), np.uint8)), "size"),

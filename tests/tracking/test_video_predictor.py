@@ -235,6 +235,41 @@ def test_objects_may_be_added_after_tracking(make_predictor, clip):
     assert list(again) == list(range(12)) and all(len(logits) == 2 for logits in again.values())
 
 
+def test_objects_may_be_added_and_removed_while_a_pass_runs(make_predictor, clip):
+    """With the masks of a pass that was ended there and begun again."""
+    predictor = make_predictor()
+    stopped, state = predictor.init_state(clip), predictor.init_state(clip)
+    click(predictor, stopped)
+    run(predictor, stopped, 0, 4)
+    click(predictor, stopped, 4, obj_id=2)
+    expected = run(predictor, stopped, 5)
+    click(predictor, state)
+    for t, ids, logits in predictor.propagate_in_video(state):
+        assert ids == ([1] if t <= 4 else [1, 2] if t <= 8 else [2])
+        if t > 4:
+            assert torch.equal(logits, expected[t][-len(ids) :])
+        if t == 3:  # named and taken back: nothing is known of it
+            click(predictor, state, 3, obj_id=3)
+            predictor.clear_all_prompts_in_frame(state, 3, 3)
+            predictor.remove_object(state, 3)
+        if t == 4:
+            click(predictor, state, 4, obj_id=2)
+        if t == 8:
+            predictor.remove_object(state, 1)
+
+
+def test_an_object_without_memory_is_absent_from_a_pass_that_runs(make_predictor, clip):
+    predictor = make_predictor()
+    state = predictor.init_state(clip)
+    click(predictor, state)
+    for t, _, logits in predictor.propagate_in_video(state):
+        if t == 4:
+            click(predictor, state, 4, obj_id=2)
+            predictor.clear_all_prompts_in_frame(state, 4, 2)
+        if t > 4:
+            assert (logits[1] < -1000).all() and (logits[0] > -1000).any()
+
+
 def test_reset_starts_from_nothing(make_predictor, clip):
     predictor = make_predictor()
     state = predictor.init_state(clip)

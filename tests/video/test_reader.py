@@ -1,3 +1,4 @@
+import os
 from fractions import Fraction
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 from ocusam.core.errors import InputError
 from ocusam.video.reader import FileSource, open_video
 from ocusam.video.source import EndOfVideo
+from ocusam.video.writer import VideoWriter
 from video.conftest import numbered
 
 BITS = 8
@@ -35,6 +37,17 @@ def test_frames_come_in_order_with_their_times(make_video):
         assert source.timestamps_ns.tolist() == [i * 40_000_000 for i in range(30)]
         assert source.size == (48, 64) and source.num_frames == 30 and source.fps == 25.0
         assert not source.truncated
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no colons in names there")
+def test_a_name_may_hold_whatever_the_disk_takes(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = Path("12:30", "eye%03d [x] #?.mp4")
+    with VideoWriter(path, 25.0, (48, 64)) as writer:
+        for _ in range(3):
+            writer.write(np.zeros((48, 64, 3), np.uint8))
+    with open_video(path) as source:
+        assert len(list(source)) == 3 and len(source.timestamps_ns) == 3
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from fake_predictor import FakePredictor, eye_picture, eye_truth, write_eye_vide
 from ocusam.core.errors import OcusamError, OutputError, PromptError
 from ocusam.core.geometry import Ellipse
 from ocusam.eye.signals import COLUMNS
-from ocusam.workflows.eye import track_eye
+from ocusam.workflows.eye import EyeRecording, track_eye
 from ocusam.workflows.inputs.settings import RunSettings
 from ocusam.workflows.track import track
 
@@ -87,6 +87,10 @@ def test_without_a_prompt_the_eye_is_found(video: Path, tmp_path: Path) -> None:
     rec = track_eye(video, model=FakePredictor(), out=out, settings=RunSettings(overlay=False))
     record = json.loads((out / "run.json").read_text())
     assert rec.found == record["found"]
+    back = EyeRecording.load(out)
+    for name in ("found", "zoom", "recoveries", "scale", "num_frames", "truncated"):
+        assert getattr(back, name) == getattr(rec, name), name
+    assert rec.zoom is not None
     told = record["found"]["eyes"][0]
     assert told["found"] and record["prompts"][0]["object"] == "pupil"
     assert record["prompts"][0]["frame_idx"] == told["frame_idx"]

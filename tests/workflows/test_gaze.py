@@ -12,7 +12,7 @@ from ocusam.cli.main import app
 from ocusam.core.errors import InputError
 from ocusam.eye.blink import BLINK_COLUMNS
 from ocusam.workflows.eye import EyeRecording
-from ocusam.workflows.gaze import run_gaze
+from ocusam.workflows.gaze import read_targets, run_gaze
 from ocusam.workflows.results.report import remake
 
 # Nine targets, and three of them again at the end, to check by.
@@ -195,3 +195,22 @@ def test_command_lines_that_are_refused(
     code, _, err = call(run, *arguments, "--out", "out")
     assert code == 2 and message in err and "Traceback" not in err, err
     assert not Path("out").exists()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "t,x,y\n0.5,1.5,-2\n",
+        "\ufefft,x,y\r\n0.5,1.5,-2\r\n",
+        "t, x, y\n0.5, 1.5, -2\n",
+        "t;x;y\n0,5;1,5;-2\n",
+        "t;x;y\n0.5;1.5;-2\n",
+        't\tx\ty\n"0.5"\t1.5\t-2\n',
+    ],
+)
+def test_targets_as_spreadsheets_write_them(text: str, tmp_path: Path) -> None:
+    table = tmp_path / "targets [1].csv"
+    table.write_bytes(text.encode())
+    read = read_targets(table)
+    assert read.columns == ["t", "x", "y"]
+    assert [float(value) for value in read.row(0)] == [0.5, 1.5, -2.0]

@@ -59,10 +59,12 @@ def batch(
     cross_negatives: options.CrossNegatives = False,
     snapshots: options.SnapshotFrames = 64,
     recover: options.Recover = True,
+    clear_clicks: options.ClearClicks = True,
     dtype: options.Dtype = "float32",
     size: options.Size = "fine",
     compiled: options.Compile = False,
     engine: options.Engine = "torch",
+    glints: options.Glints = "auto",
     mm_per_px: options.MmPerPx = None,
     iris_mm: options.IrisMm = None,
     start_over: Annotated[
@@ -91,10 +93,12 @@ def batch(
         cross_negatives=cross_negatives,
         snapshot_frames=snapshots,
         recover=recover,
+        clear_clicks=clear_clicks,
         dtype=dtype,
         size=size,
         compiled=compiled,
         engine=engine,
+        glints=glints,
         mm_per_px=mm_per_px,
         iris_mm=iris_mm,
     )
@@ -150,6 +154,6 @@ def _report(result: BatchResult, out: Path) -> None:
     console.wide().print(table)
     counts = result.summary["status"].value_counts().sort("status").iter_rows()
     console.out().print(", ".join(f"{count} {status}" for status, count in counts))
-    console.out().print(f"written to {out / SUMMARY}", markup=False)
+    console.out().print(f"written to {out / SUMMARY}")
     if result.interrupted:
         Console(stderr=True).print("Interrupted. Give the same command again to go on.")

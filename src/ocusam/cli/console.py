@@ -35,8 +35,8 @@ BROKEN_OFF = " (the video breaks off here: it announces more)"
 
 
 def out() -> Console:
-    """Console for lines of text, which are never broken."""
-    return Console(highlight=False, soft_wrap=True)
+    """Console for lines of text, which are never broken; brackets in names of files stay what they are."""
+    return Console(highlight=False, soft_wrap=True, markup=False)
 
 
 def wide() -> Console:
@@ -86,7 +86,7 @@ def bar(label: str = "", unit: str = "frames") -> Iterator[Callable[[int, int | 
     Where stderr is no terminal, one line is written at the end of each kind of work instead."""
     console = Console(stderr=True)
     progress = Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         _Speed(unit),

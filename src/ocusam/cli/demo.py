@@ -34,7 +34,8 @@ def demo(
     )
     screen.print(
         f"[bold]median pupil-centre error {result.error_px_median:.2f} px[/bold] of {SIZE[1]} "
-        f"({result.found} of {result.scored} frames with the pupil in sight found)"
+        f"({result.found} of {result.scored} frames with the pupil in sight found)",
+        markup=True,
     )
     screen.print(f"median error of the pupil's diameter {result.diameter_error_median:.1%}")
     screen.print(

@@ -23,6 +23,7 @@ class Format(StrEnum):
     BIDS = "bids"
     PUPIL_CORE = "pupil-core"
     PARQUET = "parquet"
+    FILTERED = "filtered"
     PNG = "masks-png"
     COCO = "masks-coco"
     NPZ = "masks-npz"
@@ -38,7 +39,8 @@ def export(
             "-f",
             show_default=False,
             help="bids: dataset with physio and physioevents; pupil-core: pupil_positions.csv; parquet: all "
-            "tables; masks-png: OUT/OBJECT/FRAME.png; masks-coco: masks.json with RLE; masks-npz: masks.npz.",
+            "tables; filtered: signals_filtered.csv, by the filters asked for; masks-png: "
+            "OUT/OBJECT/FRAME.png; masks-coco: masks.json with RLE; masks-npz: masks.npz.",
         ),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write.", show_default=False)],
@@ -69,10 +71,37 @@ def export(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="bids: replace the files of the same recording.")
     ] = False,
+    median: Annotated[
+        int, typer.Option("--median", help="filtered: odd width of a running median, samples; 0: off.")
+    ] = 0,
+    savgol: Annotated[
+        int, typer.Option("--savgol", help="filtered: odd width of a Savitzky-Golay filter, samples; 0: off.")
+    ] = 0,
+    savgol_degree: Annotated[
+        int, typer.Option("--savgol-degree", help="filtered: degree of its polynomial.")
+    ] = 2,
+    interpolate: Annotated[
+        float,
+        typer.Option(
+            "--interpolate", metavar="MS", help="filtered: longest gap that is bridged, ms; 0: none."
+        ),
+    ] = 0.0,
+    margin: Annotated[
+        float,
+        typer.Option(
+            "--margin", metavar="MS", help="filtered: samples this close to a gap count as missing first, ms."
+        ),
+    ] = 0.0,
 ) -> None:
-    """Write the results of a run for other tools: BIDS, Pupil Core, Parquet, masks as PNG, COCO or NPZ."""
+    """Write the results of a run for other tools: BIDS, Pupil Core, Parquet, filtered signals, masks as PNG,
+    COCO or NPZ."""
+    from ocusam.eye.filters import Filters
     from ocusam.workflows.results.export_bids import BidsLabels, write_bids
-    from ocusam.workflows.results.export_tables import write_parquet, write_pupil_positions
+    from ocusam.workflows.results.export_tables import (
+        write_filtered,
+        write_parquet,
+        write_pupil_positions,
+    )
     from ocusam.workflows.results.finished_run import open_run
 
     finished = open_run(run)
@@ -86,10 +115,13 @@ def export(
         written = [str(write_pupil_positions(finished, out, named))]
     elif format is Format.PARQUET:
         written = [str(path) for path in write_parquet(finished, out)]
+    elif format is Format.FILTERED:
+        filters = Filters(median, savgol, savgol_degree, interpolate, margin)
+        written = [str(path) for path in write_filtered(finished, out, filters)]
     else:
         written = [_masks(finished, format, out)]
     for line in written:
-        console.out().print(f"written {line}", markup=False)
+        console.out().print(f"written {line}")
 
 
 def _masks(run: FinishedRun, format: Format, out: Path) -> str:

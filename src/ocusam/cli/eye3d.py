@@ -99,8 +99,8 @@ def eye3d(
         python=pye3d_python,
     )
     for line in describe(found):
-        console.out().print(line, markup=False)
-    console.out().print(f"written to {run}", markup=False)
+        console.out().print(line)
+    console.out().print(f"written to {run}")
 
 
 def describe(found: Eye3d) -> list[str]:

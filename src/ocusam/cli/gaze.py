@@ -174,8 +174,8 @@ def gaze(
             progress=progress,
         )
     for line in describe(found):
-        console.out().print(line, markup=False)
-    console.out().print(f"written to {run if out is None else out}", markup=False)
+        console.out().print(line)
+    console.out().print(f"written to {run if out is None else out}")
 
 
 def read_screen(text: str | None) -> Screen | None:

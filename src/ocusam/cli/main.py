@@ -34,6 +34,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # Rich would swallow [words] in brackets and cut off long ones
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Example: ocusam eye recording.mp4 --point pupil:320,240 -o results",
 )
@@ -54,24 +55,28 @@ def ocusam(
     """Eye movements from eye videos, with SAM 2's streaming memory."""
 
 
-app.command("demo", epilog=demo.EXAMPLE)(demo.demo)
-app.command("eye", epilog=eye.EXAMPLE)(eye.eye)
-app.command("gaze", epilog=gaze.EXAMPLE)(gaze.gaze)
-app.command("eye3d", epilog=eye3d.EXAMPLE)(eye3d.eye3d)
-app.command("batch", epilog=batch.EXAMPLE)(batch.batch)
-app.command("export", epilog=export.EXAMPLE)(export.export)
-app.command("track", epilog=track.EXAMPLE)(track.track)
-app.command("correct", epilog=correct.EXAMPLE)(correct.correct)
-app.command("evaluate", epilog=evaluate.EXAMPLE)(evaluate.evaluate)
-app.command("report", epilog=report.EXAMPLE)(report.report)
-app.command("masks", epilog=masks.EXAMPLE)(masks.masks)
-app.command("davis-score", epilog=davis.SCORE_EXAMPLE)(davis.davis_score)
-app.command("davis-export", epilog=davis.EXPORT_EXAMPLE)(davis.davis_export)
-app.command("camera", epilog=camera.EXAMPLE)(camera.camera)
-app.add_typer(models.app, name="models")
-app.command("convert", epilog=convert.EXAMPLE)(convert.convert)
-app.command("synth", epilog=synth.EXAMPLE)(synth.synth)
-app.command("train", epilog=train.EXAMPLE)(train.train)
+# One short line each for `ocusam --help`, which would cut the first sentence of a long help off.
+for _name, _command, _example, _does in (
+    ("demo", demo.demo, demo.EXAMPLE, "The whole job on a rendered clip, and its error."),
+    ("eye", eye.eye, eye.EXAMPLE, "An eye video into signals, events, overlay, report."),
+    ("batch", batch.batch, batch.EXAMPLE, "The same for a folder or a list of recordings."),
+    ("correct", correct.correct, correct.EXAMPLE, "Click again on any frame of a finished run."),
+    ("report", report.report, report.EXAMPLE, "Make report.html of a finished run again."),
+    ("gaze", gaze.gaze, gaze.EXAMPLE, "Gaze from a finished run and a table of targets."),
+    ("eye3d", eye3d.eye3d, eye3d.EXAMPLE, "A 3D model of the eyeball from a finished run."),
+    ("export", export.export, export.EXAMPLE, "A run as BIDS, Pupil Core, Parquet, PNG, COCO, NPZ."),
+    ("track", track.track, track.EXAMPLE, "Masks of any objects through any video."),
+    ("camera", camera.camera, camera.EXAMPLE, "The same, live, from a camera, a stream or a file."),
+    ("masks", masks.masks, masks.EXAMPLE, "Everything in a picture."),
+    ("convert", convert.convert, convert.EXAMPLE, "Weights in another form."),
+    ("evaluate", evaluate.evaluate, evaluate.EXAMPLE, "Scores on annotated eye recordings."),
+    ("davis-score", davis.davis_score, davis.SCORE_EXAMPLE, "J, F, J&F of masks in DAVIS or SA-V folders."),
+    ("davis-export", davis.davis_export, davis.EXPORT_EXAMPLE, "A run as DAVIS or SA-V folders."),
+    ("synth", synth.synth, synth.EXAMPLE, "Look at rendered eyes."),
+    ("train", train.train, train.EXAMPLE, "Make weights, from rendered eyes or your own masks."),
+):  # fmt: skip
+    app.command(_name, epilog=_example, short_help=_does)(_command)
+app.add_typer(models.app, name="models", short_help="Known networks and the weights at hand; fetch, verify.")
 
 
 def main() -> None:

@@ -27,7 +27,7 @@ def models(context: typer.Context) -> None:
         _show(verify=False)
 
 
-@app.command("fetch", epilog=EXAMPLE)
+@app.command("fetch", epilog=EXAMPLE, short_help="Fetch published weights, and verify them.")
 @console.reports_errors
 def fetch(
     name: Annotated[str, typer.Argument(help="Name of a published network.", show_default=False)],
@@ -40,7 +40,11 @@ def fetch(
     console.out().print(f"{found.name}: {found.path} ({'packaged' if found.where == 'packaged' else state})")
 
 
-@app.command("export", epilog="Example: ocusam models export nano -o nano_onnx --format onnx")
+@app.command(
+    "export",
+    epilog="Example: ocusam models export nano -o nano_onnx --format onnx",
+    short_help="Write a network's parts as ONNX or OpenVINO files.",
+)
 @console.reports_errors
 def export(
     name: Annotated[
@@ -55,7 +59,7 @@ def export(
             "--format",
             "-f",
             metavar="onnx|openvino",
-            help="onnx needs `pip install 'ocusam[onnx]'`, openvino `pip install 'ocusam[openvino]'`.",
+            help="onnx needs `pip install onnx onnxscript`, openvino `pip install openvino`.",
         ),
     ] = "onnx",
     weights: options.Weights = None,
@@ -69,10 +73,12 @@ def export(
     files = export_network(
         name, out, form, weights=weights, size=size, progress=lambda part: screen.print(f"{part} ...")
     )
-    screen.print(f"written {len(files)} files to {out}", markup=False)
+    screen.print(f"written {len(files)} files to {out}")
 
 
-@app.command("verify", epilog="Example: ocusam models verify")
+@app.command(
+    "verify", epilog="Example: ocusam models verify", short_help="Read and check all weights at hand."
+)
 @console.reports_errors
 def verify() -> None:
     """Read all weights that are here and compare their SHA-256; exit code 2 if one is damaged."""

@@ -96,7 +96,7 @@ Engine = Annotated[
         "--engine",
         metavar="torch|openvino",
         help="What runs the network. openvino takes less time on the CPU, with the same results but for "
-        "rounding; it needs `pip install 'ocusam[openvino]'`, and some seconds before the first frame.",
+        "rounding; it needs `pip install openvino`, and some seconds before the first frame.",
     ),
 ]
 Views = Annotated[
@@ -152,7 +152,6 @@ MmPerPx = Annotated[
     typer.Option(
         "--mm-per-px",
         metavar="MM",
-        show_default="none",
         help="Pupil diameters in mm too (diameter_mm in signals.csv), by a stated scale: mm in one px of the "
         "picture at the distance of the eye, above 0. Not together with --iris-mm.",
     ),
@@ -162,7 +161,6 @@ IrisMm = Annotated[
     typer.Option(
         "--iris-mm",
         metavar="MM",
-        show_default="none",
         help="Pupil diameters in mm too (diameter_mm in signals.csv), by an assumed diameter of the visible "
         "iris, mm, above 0 (adults: about 11.7, SD 0.42 between people). The iris must be tracked. Not "
         "together with --mm-per-px.",

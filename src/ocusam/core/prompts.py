@@ -141,7 +141,8 @@ class ReferencePicture:
         prompts: what is annotated, px of `image`; all on frame 0.
 
     Raises:
-        PromptError: nothing annotated, a prompt on another frame, or one outside the picture.
+        PromptError: nothing annotated, a prompt on another frame, one outside the picture, or an image of
+            another kind.
     """
 
     name: str
@@ -156,6 +157,11 @@ class ReferencePicture:
         if any(prompt.frame_idx for prompt in self.prompts):
             raise PromptError(
                 f"The reference picture {self.name} is a single picture: its prompts are on frame 0."
+            )
+        if self.image.dtype != np.uint8 or self.image.ndim != 3 or self.image.shape[2] != 3:
+            raise PromptError(
+                f"The reference picture {self.name} has {self.image.dtype} values of shape "
+                f"{self.image.shape}: give uint8 (height, width, 3), RGB."
             )
         try:
             check_inside(self.prompts, (self.image.shape[0], self.image.shape[1]))

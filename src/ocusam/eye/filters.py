@@ -25,6 +25,7 @@ from ocusam.core.errors import InputError
 from ocusam.eye.signals import TRACKED
 
 FloatArray = NDArray[np.float64]
+FILTERED = ("center_x_px", "center_y_px", "major_px")
 MEASURED, INTERPOLATED, MISSING = "measured", "interpolated", "missing"
 
 
@@ -63,7 +64,7 @@ class Filters:
 def apply_filters(
     signals: pl.DataFrame,
     filters: Filters,
-    columns: tuple[str, ...] = ("center_x_px", "center_y_px", "major_px"),
+    columns: tuple[str, ...] = FILTERED,
 ) -> pl.DataFrame:
     """Filter columns of a table of signals, each object of each view on its own.
 

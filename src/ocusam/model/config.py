@@ -13,6 +13,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import Any
 
 from ocusam.core.errors import ModelError
@@ -264,4 +265,17 @@ def get_config(config: str | Sam2Config, **overrides: Any) -> Sam2Config:
             f"Unknown model option {', '.join(map(repr, unknown))}. "
             f"Known options: {', '.join(sorted(known))}."
         )
+    for name, value in overrides.items():
+        usual = getattr(config, name)
+        if not _is_like(value, usual):
+            raise ModelError(f"{name}={value!r}: give a value like {usual!r}.")
     return dataclasses.replace(config, **overrides) if overrides else config
+
+
+def _is_like(value: Any, usual: Any) -> bool:
+    """Whether a value can stand where `usual` does: a switch for a switch, a number for a number."""
+    if isinstance(usual, bool) or isinstance(value, bool):
+        return isinstance(value, bool) and isinstance(usual, bool)
+    if isinstance(usual, int):
+        return isinstance(value, Integral)
+    return isinstance(value, Real) if isinstance(usual, float) else True

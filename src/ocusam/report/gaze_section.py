@@ -29,8 +29,8 @@ _TARGETS = {
 _SHARES = ("data_loss", "outside_targets", "outside_sizes")
 
 
-def gaze_section(calibration: dict[str, Any]) -> list[str]:
-    """Pieces of HTML; the figure with the id "targets" goes into its place."""
+def gaze_section(calibration: dict[str, Any], zero_ns: int) -> list[str]:
+    """Pieces of HTML; the figure with the id "targets" goes into its place. Times count from `zero_ns`."""
     summary, targets = list(calibration.get("summary", [])), calibration.get("targets", [])
     if calibration.get("both"):
         summary.append({**calibration["both"], "view": "both eyes"})
@@ -38,7 +38,7 @@ def gaze_section(calibration: dict[str, Any]) -> list[str]:
     shown = [k for k in _TARGETS if any(row.get(k) not in (None, "") for row in targets)]
     rows = []
     for row in targets:
-        moment = _moment(row.get("start_ns"))
+        moment = _moment(row.get("start_ns"), zero_ns)
         where = "" if moment is None else f' data-seconds="{moment:.4f}" data-view="{row["view"]}"'
         rows.append((where, [cell(row.get(k)) for k in shown]))
     skipped = calibration.get("skipped") or {}
@@ -64,8 +64,8 @@ def _head(view: object) -> str:
     return str(view) if isinstance(view, str) else f"view {view}"
 
 
-def target_figure(targets: Sequence[dict[str, Any]]) -> Figure | None:
-    """Targets and gaze at them, degrees; None without any."""
+def target_figure(targets: Sequence[dict[str, Any]], zero_ns: int) -> Figure | None:
+    """Targets and gaze at them, degrees; None without any. Times count from `zero_ns`."""
     seen = [row for row in targets if row.get("accuracy_deg") is not None]
     if not seen:
         return None
@@ -83,7 +83,7 @@ def target_figure(targets: Sequence[dict[str, Any]]) -> Figure | None:
             "x": [round(r["x_deg"] + r["offset_x_deg"], 3) for r in mine],
             "y": [round(r["y_deg"] + r["offset_y_deg"], 3) for r in mine],
             "text": [f"target {r['target']}: {r['accuracy_deg']:.2f}°" for r in mine], "hoverinfo": "text",
-            "customdata": [_moment(r.get("start_ns")) for r in mine],
+            "customdata": [_moment(r.get("start_ns"), zero_ns) for r in mine],
             "marker": {"symbol": symbol, "size": 8, "color": colors[view % len(colors)]},
         })  # fmt: skip
     axis = {"zeroline": False, "title": {"text": "degrees"}}
@@ -94,6 +94,6 @@ def target_figure(targets: Sequence[dict[str, Any]]) -> Figure | None:
     return {"data": traces, "layout": layout}
 
 
-def _moment(start_ns: int | None) -> float | None:
+def _moment(start_ns: int | None, zero_ns: int) -> float | None:
     """Seconds at which a target was surely looked at; None where it belongs to another recording."""
-    return None if start_ns is None else round(start_ns / 1e9 + 0.5, 4)
+    return None if start_ns is None else round((start_ns - zero_ns) / 1e9 + 0.5, 4)

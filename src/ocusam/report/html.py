@@ -17,7 +17,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from importlib import resources
 from typing import Any
@@ -101,9 +101,10 @@ def pieces(
 ) -> Iterator[str]:
     """As `render`, piece by piece: a page of ten megabytes need not be in memory."""
     views, known, texts = [], set(), []
-    for figure in _figures(
-        tables
-    ):  # one at a time: lists of numbers take several times the room of their text
+    span = tables.signals.span_ns()
+    zero_ns = span[0] if span is not None else 0
+    # One at a time: lists of numbers take several times the room of their text.
+    for figure in _figures(tables, zero_ns):
         known.add(figure["id"])
         views += [figure["id"]] if figure["view"] is not None else []
         texts.append(_script_json(figure))
@@ -116,30 +117,39 @@ def pieces(
         else '<p class="note">No pictures: the video was not at hand.</p>',
         "<h2>Traces</h2>",
         '<p class="note">Blue: blinks. Grey: pupil lost. Diamonds: doubtful frames. Click a trace, a diamond '
-        "or a row below to see the picture nearest in time.</p>",
+        f"or a row below to see the picture nearest in time. {_clock(record, zero_ns)}</p>",
         *(f'<div id="{name}"></div>' for name in views),
         "<h2>Main sequence</h2>",
         '<div id="main-sequence"></div>'
         if "main-sequence" in known
         else '<p class="note">No saccades were found.</p>',
-        *(gaze_section(tables.calibration) if tables.calibration is not None else []),
+        *(gaze_section(tables.calibration, zero_ns) if tables.calibration is not None else []),
         "<h2>Data quality</h2>",
         _quality(tables.quality),
         "<h2>Blinks</h2>",
-        _blinks(tables.blinks),
+        _blinks(tables.blinks, zero_ns),
         "<h2>Doubtful frames</h2>",
-        _doubtful(tables.doubtful),
+        _doubtful(tables.doubtful, zero_ns),
         "<h2>Methods</h2>",
         f"<p>{escape(methods(tables, record))}</p>",
         "<h2>Provenance</h2>",
         _provenance(record),
     ]
-    span = tables.signals.span_ns()
-    film = {"there": overlay, "first": round((span[0] if span is not None else 0) / 1e9, 4)}
-    yield from _page(_title(record), body, texts, thumbnails, film)
+    yield from _page(_title(record), body, texts, _moments(thumbnails, zero_ns), overlay)
 
 
-def _figures(tables: ReportTables) -> Iterator[Figure]:
+def _clock(record: dict[str, Any], zero_ns: int) -> str:
+    """What times on the page count from: on the clocks of eye trackers the first frame is far from zero."""
+    clock = escape(str(record.get("input", {}).get("clock", "the video's clock")))
+    return f"Times count from the first frame, which is at {zero_ns / 1e9:.3f} s ({clock})."
+
+
+def _moments(thumbnails: Sequence[Thumbnail], zero_ns: int) -> list[Thumbnail]:
+    """Pictures with times from the first frame."""
+    return [replace(thumbnail, timestamp_ns=thumbnail.timestamp_ns - zero_ns) for thumbnail in thumbnails]
+
+
+def _figures(tables: ReportTables, zero_ns: int) -> Iterator[Figure]:
     views = [view for view, name in tables.signals.objects if name == "pupil"]
     for view in views:
         mine = pl.col("view") == view
@@ -150,18 +160,20 @@ def _figures(tables: ReportTables) -> Iterator[Figure]:
             gaze = found if len(found) else None
         title = f"view {view}" if len(views) > 1 else ""
         pupil, blinks, doubts = tables.signals.rows(view, "pupil"), tables.blinks, tables.doubtful
-        figure = eye_traces(pupil, blinks.filter(mine), doubts.filter(mine), gaze, title=title)
+        figure = eye_traces(
+            pupil, blinks.filter(mine), doubts.filter(mine), gaze, title=title, zero_ns=zero_ns
+        )
         del pupil
         yield {"id": f"traces-{view}", "view": view, **figure}
         del figure
     events = tables.events if tables.gaze_events is None else tables.gaze_events
     unit = event_unit(events)
-    sequence = main_sequence_figure(events, unit, main_sequence(events, unit))
+    sequence = main_sequence_figure(events, unit, main_sequence(events, unit), zero_ns)
     if sequence is not None:
         yield {"id": "main-sequence", "view": None, **sequence}
         del sequence
     if tables.calibration is not None:
-        places = target_figure(tables.calibration.get("targets", []))
+        places = target_figure(tables.calibration.get("targets", []), zero_ns)
         if places is not None:
             yield {"id": "targets", "view": None, **places}
 
@@ -192,7 +204,7 @@ def _quality(quality: pl.DataFrame) -> str:
     return html_table([QUALITY_HEADS[c] for c in columns], rows)
 
 
-def _blinks(blinks: pl.DataFrame) -> str:
+def _blinks(blinks: pl.DataFrame, zero_ns: int) -> str:
     if blinks.is_empty():
         return '<p class="note">None were found.</p>'
     heads = {
@@ -203,19 +215,19 @@ def _blinks(blinks: pl.DataFrame) -> str:
     }  # fmt: skip
     rows = []
     for row in blinks.iter_rows(named=True):
-        seconds = row["onset_ns"] / 1e9
-        middle = (row["onset_ns"] + row["offset_ns"]) / 2e9
+        seconds = (row["onset_ns"] - zero_ns) / 1e9
+        middle = (row["onset_ns"] + row["offset_ns"] - 2 * zero_ns) / 2e9
         cells = [f"{seconds:.3f}", *(cell(row.get(c)) for c in list(heads)[1:])]
         rows.append((f' data-seconds="{middle:.4f}" data-view="{row["view"]}"', cells))
     return html_table(list(heads.values()), rows)
 
 
-def _doubtful(doubtful: pl.DataFrame) -> str:
+def _doubtful(doubtful: pl.DataFrame, zero_ns: int) -> str:
     if doubtful.is_empty():
         return '<p class="note">None.</p>'
     rows = []
     for row in doubtful.head(LISTED).iter_rows(named=True):
-        seconds = row["timestamp_ns"] / 1e9
+        seconds = (row["timestamp_ns"] - zero_ns) / 1e9
         cells = [str(row["rank"]), str(row["frame_idx"]), f"{seconds:.3f}", str(row["view"])]
         cells += [escape(str(row["object"])), f"{row['score']:.2f}", escape(str(row["reason"]))]
         rows.append((f' data-seconds="{seconds:.4f}" data-view="{row["view"]}"', cells))
@@ -234,7 +246,7 @@ def _page(
     body: Sequence[str],
     figures: Sequence[str],
     thumbnails: Sequence[Thumbnail],
-    film: dict[str, Any],
+    overlay: bool,
 ) -> Iterator[str]:
     files = resources.files("ocusam.report")
     css, script = (files.joinpath(name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
@@ -252,7 +264,8 @@ def _page(
         about = {"frame": t.frame_idx, "seconds": seconds, "why": t.why, "view": t.view, "jpeg": jpeg}
         yield comma + _script_json(about)
         comma = ","
-    yield f']</script><script type="application/json" id="film">{_script_json(film)}</script><script>'
+    film = _script_json({"there": overlay})
+    yield f']</script><script type="application/json" id="film">{film}</script><script>'
     # By pieces, and from the file: plotly's own way takes fifteen megabytes for a text of five.
     with resources.files(plotly).joinpath("package_data", "plotly.min.js").open(encoding="utf-8") as file:
         yield from iter(lambda: file.read(1 << 16), "")

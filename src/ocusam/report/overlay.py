@@ -1,7 +1,8 @@
 """Pictures of frames with what was found drawn on them.
 
 Purpose: `overlay.mp4`, and the pictures `ocusam evaluate` makes: mask tint, outline, fitted ellipse with its
-centre, state and legend, legible on a 192-pixel eye as on a 1280-pixel one.
+centre, that centre's trail (`report.trail`), state and legend, legible on a 192-pixel eye as on a 1280-pixel
+one.
 
 Notable choices: small pictures are enlarged to at least 480 px width before anything is drawn, so lines are
 thin and text is sharp; one colour per object name, the same in every picture. The centre of a pixel stays its
@@ -34,6 +35,7 @@ _FIXED: dict[str, Color] = {
     "cr": (240, 228, 66),
 }
 _OTHERS: tuple[Color, ...] = ((204, 121, 167), (213, 94, 0), (0, 114, 178), (240, 228, 66), (153, 221, 85))
+_TRAIL: Color = (255, 255, 255)
 MIN_WIDTH = 480
 _SHIFT = 4  # OpenCV draws at 1/16 px
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
@@ -49,6 +51,7 @@ class Drawn:
         ellipse: in px of the picture, or None.
         state: "tracked", "blink", "lost" or "".
         color: overrides the name's colour.
+        trail: where its centre was before, unbroken pieces (N, 2) x, y in px of the picture.
     """
 
     name: str
@@ -56,6 +59,7 @@ class Drawn:
     ellipse: Ellipse | None = None
     state: str = ""
     color: Color | None = None
+    trail: Sequence[NDArray[np.float64]] = ()
 
 
 def color_of(name: str) -> Color:
@@ -100,6 +104,9 @@ def draw(image: Picture, objects: Sequence[Drawn], *, title: str = "", min_width
         if item.mask is not None and item.mask.any():
             _tint(canvas, item.mask, item.color or color_of(item.name), factor)
     for item in objects:
+        for piece in item.trail:
+            line = np.round(((piece + 0.5) * factor - 0.5) * (1 << _SHIFT)).astype(np.int32)
+            cv2.polylines(canvas, [line.reshape(-1, 1, 2)], False, _TRAIL, 1, cv2.LINE_AA, _SHIFT)
         if item.ellipse is not None:
             draw_ellipse(canvas, item.ellipse, item.color or color_of(item.name), factor)
     _legend(canvas, objects, title)

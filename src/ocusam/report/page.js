@@ -1,7 +1,7 @@
 // Draws the figures, and shows the frame of a clicked moment: the stored picture nearest to it at once, the very
 // frame as soon as overlay.mp4 beside the page has it.
 const read = (id) => JSON.parse(document.getElementById(id).textContent);
-const figures = read("figures"), pictures = read("pictures"), { there, first } = read("film");
+const figures = read("figures"), pictures = read("pictures"), { there } = read("film");
 const panel = document.getElementById("picture");
 const film = document.createElement("video");
 film.muted = true;
@@ -24,7 +24,7 @@ function nearest(seconds, view) {
 function show(seconds, view) {
   wanted = seconds;
   // A frame is on show until the next one begins: half a millisecond later it is the one that was meant.
-  if (ready) film.currentTime = Math.max(0, seconds - first + 0.0005);
+  if (ready) film.currentTime = Math.max(0, seconds + 0.0005);
   if (panel === null) return;
   const best = nearest(seconds, view);
   if (best === undefined) return;
@@ -39,7 +39,7 @@ function show(seconds, view) {
 
 film.addEventListener("loadeddata", () => {
   ready = true;
-  if (wanted !== null) film.currentTime = Math.max(0, wanted - first + 0.0005);
+  if (wanted !== null) film.currentTime = Math.max(0, wanted + 0.0005);
 });
 film.addEventListener("seeked", () => {
   if (panel === null || wanted === null) return;

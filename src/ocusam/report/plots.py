@@ -66,18 +66,23 @@ def eye_traces(
     gaze_rows: pl.DataFrame | None = None,
     *,
     title: str = "",
+    zero_ns: int = 0,
 ) -> Figure:
     """Pupil position, diameter, lid opening and gaze of one eye over time.
+
+    x and y have a panel each: where they lie far apart, one for both would show neither's movement.
 
     Args:
         pupil: the pupil's rows of one view, with states.
         blinks, doubts: tables of the same view.
         gaze_rows: frame_idx, `gaze_x_*`, `gaze_y_*` of the same view, or None.
         title: stands above the figure.
+        zero_ns: what times count from.
     """
-    time = pupil.time_ns.astype(np.float64) / 1e9
+    time = (pupil.time_ns - zero_ns).astype(np.float64) / 1e9
     panels: list[tuple[str, list[tuple[str, str, str]]]] = [
-        ("centre, px", [("x", "center_x_px", COLORS["x"]), ("y", "center_y_px", COLORS["y"])]),
+        ("x, px", [("x", "center_x_px", COLORS["x"])]),
+        ("y, px", [("y", "center_y_px", COLORS["y"])]),
         ("diameter, px", [("diameter", "major_px", COLORS["diameter"])]),
     ]
     if "lid_opening" in pupil.names and np.isfinite(pupil.read("lid_opening")).any():
@@ -92,8 +97,8 @@ def eye_traces(
         )
     traces: list[Figure] = []
     layout: Figure = {
-        "height": 150 * len(panels) + 90, "margin": {"l": 60, "r": 15, "t": 40, "b": 40},
-        "hovermode": "closest", "title": {"text": title, "font": {"size": 15}, "x": 0.01},
+        "height": 120 * len(panels) + 90, "margin": {"l": 60, "r": 15, "t": 40, "b": 40},
+        "hovermode": "x", "title": {"text": title, "font": {"size": 15}, "x": 0.01},
         "legend": {"orientation": "h", "y": 1.08, "x": 0.3},
         "xaxis": {"title": {"text": "time, s"}, "anchor": f"y{len(panels)}" if len(panels) > 1 else "y"},
     }  # fmt: skip
@@ -115,12 +120,12 @@ def eye_traces(
                 {"type": "scatter", "mode": "lines", "x": x, "y": y, "yaxis": f"y{axis}", "name": name,
                  "line": line, "connectgaps": False}
             )  # fmt: skip
-    traces += _doubt_marks(pupil, doubts, "3" if gaze else "2")
-    layout["shapes"] = _spans(pupil, blinks)
+    traces += _doubt_marks(pupil, doubts, "4" if gaze else "3", zero_ns)
+    layout["shapes"] = _spans(pupil, blinks, zero_ns)
     return {"data": traces, "layout": layout}
 
 
-def _doubt_marks(pupil: ObjectRows, doubts: pl.DataFrame, axis: str) -> list[Figure]:
+def _doubt_marks(pupil: ObjectRows, doubts: pl.DataFrame, axis: str, zero_ns: int) -> list[Figure]:
     """One marker for each doubtful frame, on the trace of the diameter."""
     mine = doubts.filter(pl.col("object") == "pupil").head(MAX_SPANS)
     if mine.is_empty():
@@ -129,14 +134,14 @@ def _doubt_marks(pupil: ObjectRows, doubts: pl.DataFrame, axis: str) -> list[Fig
     width = pupil.numbers("major_px")[at]
     return [
         {"type": "scatter", "mode": "markers", "name": "doubtful", "yaxis": f"y{axis}",
-         "x": [round(t / 1e9, 4) for t in mine["timestamp_ns"]],
+         "x": [round((t - zero_ns) / 1e9, 4) for t in mine["timestamp_ns"]],
          "y": [round(float(v), 3) if np.isfinite(v) else None for v in width],
          "text": [f"frame {f}: {r}" for f, r in zip(mine["frame_idx"], mine["reason"], strict=True)],
          "hoverinfo": "text+x", "marker": {"color": COLORS["doubt"], "size": 7, "symbol": "diamond-open"}}
     ]  # fmt: skip
 
 
-def _spans(pupil: ObjectRows, blinks: pl.DataFrame) -> list[Figure]:
+def _spans(pupil: ObjectRows, blinks: pl.DataFrame, zero_ns: int) -> list[Figure]:
     """Shaded stretches: blinks, and frames on which the pupil is lost."""
     spans = [(r["onset_ns"], r["offset_ns"], _BLINK) for r in blinks.iter_rows(named=True)]
     lost, time = pupil.states == STATES.index("lost"), pupil.time_ns
@@ -148,19 +153,23 @@ def _spans(pupil: ObjectRows, blinks: pl.DataFrame) -> list[Figure]:
     # With very many, the longest: a page with thousands of shapes is slow.
     spans += sorted(runs, key=lambda s: s[0] - s[1])[:MAX_SPANS]
     return [
-        {"type": "rect", "xref": "x", "yref": "paper", "x0": on / 1e9, "x1": off / 1e9, "y0": 0, "y1": 1,
+        {"type": "rect", "xref": "x", "yref": "paper", "x0": (on - zero_ns) / 1e9,
+         "x1": (off - zero_ns) / 1e9, "y0": 0, "y1": 1,
          "fillcolor": color, "line": {"width": 0}, "layer": "below"}
         for on, off, color in spans
     ]  # fmt: skip
 
 
-def main_sequence_figure(events: pl.DataFrame, unit: str, law: tuple[float, float] | None) -> Figure | None:
+def main_sequence_figure(
+    events: pl.DataFrame, unit: str, law: tuple[float, float] | None, zero_ns: int = 0
+) -> Figure | None:
     """Peak velocity over amplitude of all saccades that no gap cuts, on logarithmic axes; None without any.
 
     Args:
         events: table of `eye.events.find_events`, all views.
         unit: px or deg.
         law: (k, p) of `eye.events.main_sequence`, or None.
+        zero_ns: what times count from.
     """
     amplitude, velocity = f"amplitude_{unit}", f"peak_velocity_{unit}_s"
     whole = (pl.col("event") == "saccade") & ~pl.col("cut").fill_null(False)
@@ -173,7 +182,7 @@ def main_sequence_figure(events: pl.DataFrame, unit: str, law: tuple[float, floa
         traces.append(
             {"type": "scatter", "mode": "markers", "name": f"view {view}", "marker": marker,
              "x": part[amplitude].round(3).to_list(), "y": part[velocity].round(2).to_list(),
-             "customdata": [round(t / 1e9, 4) for t in part["onset_ns"]],
+             "customdata": [round((t - zero_ns) / 1e9, 4) for t in part["onset_ns"]],
              "hovertemplate": f"%{{x}} {unit}, %{{y}} {unit}/s at %{{customdata}} s<extra></extra>"}
         )  # fmt: skip
     if law is not None:

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -148,6 +149,8 @@ class SAM2AutomaticMaskGenerator:
         if (points_per_side is None) == (point_grids is None):
             raise InputError("Give points_per_side or point_grids, one of the two.")
         if points_per_side is not None:
+            if not isinstance(points_per_side, Integral):
+                raise InputError(f"points_per_side={points_per_side!r}: give a whole number.")
             sides = [points_per_side // crop_n_points_downscale_factor**i for i in range(crop_n_layers + 1)]
             if sides[-1] < 1:
                 raise InputError(

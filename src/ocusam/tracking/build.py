@@ -5,7 +5,8 @@ Purpose: put together what the layers below keep apart: configs, networks, files
 Notable choices: `config` is whatever `find_config` understands: a name, a YAML file, a `Sam2Config`. The name
 "nano" without a file loads the weights that ship with the package; any other name without a file gives random
 weights, as the published builders do. `apply_postprocessing` sets what it sets there: dynamic multimask, and
-for video binarised prompted masks and holes of up to 8 pixels filled.
+for video binarised prompted masks and holes of up to 8 pixels filled. The published builders' other arguments
+(`config_file`, `hydra_overrides_extra`, `vos_optimized`) are taken too.
 
 What it does not know: fetching weights (`ocusam.tracking.pretrained`).
 """
@@ -23,8 +24,10 @@ from ocusam.model.build import make_network
 from ocusam.model.config import Sam2Config
 from ocusam.model.sam2 import SAM2
 from ocusam.tracking.camera_predictor import SAM2CameraPredictor
+from ocusam.tracking.compiled import compile_network
 from ocusam.tracking.find_config import find_config
 from ocusam.tracking.huggingface_config import WEIGHTS_FILE
+from ocusam.tracking.official_arguments import takes_official_arguments
 from ocusam.tracking.video_predictor import SAM2VideoPredictor
 from ocusam.weights.checkpoint import check_fits, load_state
 from ocusam.weights.huggingface import from_huggingface, is_huggingface
@@ -41,6 +44,7 @@ _PREDICTOR_OPTIONS = (
 VIDEO_FILL_HOLE_AREA = 8
 
 
+@takes_official_arguments
 def build_sam2(
     config: str | Path | Sam2Config,
     ckpt_path: str | Path | None = None,
@@ -72,6 +76,8 @@ def build_sam2(
     """
     if mode not in ("eval", "train"):
         raise ModelError(f"mode={mode!r}: use 'eval' or 'train'.")
+    if dtype is not None and not isinstance(dtype, torch.dtype):
+        raise ModelError(f"dtype={dtype!r}: give a type of torch, such as torch.bfloat16.")
     found = find_config(config)
     if apply_postprocessing:
         options = {
@@ -90,11 +96,12 @@ def build_sam2(
     own_dtype = dtype if engine == TORCH else None
     try:
         network = network.to(device=torch.device(device), dtype=own_dtype)
-    except (RuntimeError, AssertionError) as error:
+    except (RuntimeError, AssertionError, TypeError) as error:
         raise ModelError(f"The device {device!r} cannot be used ({str(error).splitlines()[0]}).") from None
     return on_engine(network.train(False), engine, dtype).train(mode == "train")
 
 
+@takes_official_arguments
 def build_sam2_video_predictor(
     config: str | Path | Sam2Config,
     ckpt_path: str | Path | None = None,
@@ -115,11 +122,13 @@ def build_sam2_video_predictor(
         apply_postprocessing: as for `build_sam2`, and binarise prompted masks before they become memories,
             and fill holes of up to 8 low-res pixels. Options given by name win.
         engine: as for `build_sam2`.
-        options: fields of `Sam2Config`, and arguments of `SAM2VideoPredictor` (`fill_hole_area=0`).
+        options: fields of `Sam2Config`, and arguments of `SAM2VideoPredictor` (`fill_hole_area=0`);
+            `vos_optimized=True` sends the network through `torch.compile` (`ocusam.tracking.compiled`).
 
     Raises:
         ModelError, WeightsError: as for `build_sam2`.
     """
+    compiled = options.pop("vos_optimized", False)
     predictor_options = find_config(config).predictor_options
     if apply_postprocessing:
         options = {"binarize_mask_from_pts_for_mem_enc": True} | options
@@ -134,9 +143,10 @@ def build_sam2_video_predictor(
         engine=engine,
         **options,
     )
-    return SAM2VideoPredictor(network, **predictor_options)
+    return SAM2VideoPredictor(compile_network(network) if compiled else network, **predictor_options)
 
 
+@takes_official_arguments
 def build_sam2_camera_predictor(
     config: str | Path | Sam2Config,
     ckpt_path: str | Path | None = None,

@@ -206,7 +206,7 @@ class SAM2CameraPredictor:
         Raises:
             PromptError: unknown object and `strict`.
         """
-        known = obj_id in self.state.objects
+        known = isinstance(obj_id, Hashable) and obj_id in self.state.objects
         remaining, _ = self.predictor.remove_object(self.state, obj_id, strict, need_output=False)
         if not (known and remaining and need_output):
             return remaining, []

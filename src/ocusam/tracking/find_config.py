@@ -28,6 +28,8 @@ def find_config(config: str | Path | Sam2Config) -> OfficialConfig:
     """
     if isinstance(config, Sam2Config):
         return OfficialConfig(config)
+    if not isinstance(config, str | Path):
+        raise ModelError(f"A network is named by its name, a file or a Sam2Config; got {config!r}.")
     name, path = str(config), Path(config)
     if name in PRESETS:
         return OfficialConfig(get_config(name))

@@ -6,6 +6,7 @@ Purpose: refuse what cannot work with what is allowed, before a network runs for
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,7 @@ _RANGES: dict[str, tuple[float, float | None]] = {
     "crop_n_points_downscale_factor": (1, None),
     "min_mask_region_area": (0, None),
 }
+_WHOLE = ("points_per_batch", "crop_n_layers", "crop_n_points_downscale_factor")
 
 
 def check_options(options: Mapping[str, Any]) -> None:
@@ -37,7 +39,10 @@ def check_options(options: Mapping[str, Any]) -> None:
     """
     for name, (low, high) in _RANGES.items():
         value = options[name]
-        if not (value >= low and (high is None or value <= high)):
+        whole = name in _WHOLE
+        if isinstance(value, bool) or not isinstance(value, Integral if whole else Real):
+            raise InputError(f"{name}={value!r}: give a {'whole number' if whole else 'number'}.")
+        if not (float(value) >= low and (high is None or float(value) <= high)):
             allowed = f"at least {low}" if high is None else f"{low} to {high}"
             raise InputError(f"{name}={value}: allowed is {allowed}.")
     if options["output_mode"] not in OUTPUT_MODES:

@@ -50,7 +50,7 @@ def find_pretrained(model_id: str | Path, hub: Hub | None = None) -> tuple[str, 
 def split_options(options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Divide options into those of `build_sam2` and the rest, which are a predictor's own."""
     known = {field.name for field in dataclasses.fields(Sam2Config)}
-    known |= {"device", "dtype", "mode", "apply_postprocessing", "engine"}
+    known |= {"device", "dtype", "mode", "apply_postprocessing", "engine", "hydra_overrides_extra"}
     return (
         {key: value for key, value in options.items() if key in known},
         {key: value for key, value in options.items() if key not in known},

@@ -22,6 +22,7 @@ What it does not know: files of weights, crops, names of objects, what the masks
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator
+from numbers import Real
 from typing import Any
 
 import torch
@@ -47,8 +48,7 @@ class SAM2VideoPredictor:
         non_overlap_masks: each pixel of an output goes to one object at most.
         clear_non_cond_mem_around_input: forget tracked frames near a prompt when propagation starts.
         add_all_frames_to_correct_as_cond: prompts on tracked frames become conditioning memories too.
-        memory_window: how many frames around the current one are remembered of an object (see `MemoryBank`);
-            None: all, as the published package does.
+        memory_window: frames around the current one that are kept (`MemoryBank`); None: all, as published.
     """
 
     def __init__(
@@ -142,7 +142,7 @@ class SAM2VideoPredictor:
             PromptError: unknown object and `strict`.
         """
         updated: list[tuple[int, Tensor]] = []
-        if obj_id not in inference_state.objects:
+        if not isinstance(obj_id, Hashable) or obj_id not in inference_state.objects:
             if strict:
                 inference_state.known_object(obj_id)
             return inference_state.obj_ids, updated
@@ -236,8 +236,7 @@ class SAM2VideoPredictor:
     def clear_all_prompts_in_frame(
         self, inference_state: VideoSession, frame_idx: int, obj_id: Hashable, need_output: bool = True
     ) -> tuple[int, list[Hashable], Tensor] | None:
-        """Drop an object's prompts on a frame; its memory of the frame stays, as if the frame had been
-        tracked.
+        """Drop an object's prompts on a frame; its memory of it stays, as if the frame had been tracked.
 
         Raises:
             PromptError: unknown object, or a frame outside the video.
@@ -263,8 +262,7 @@ class SAM2VideoPredictor:
         points: PointPrompt | None = None,
         mask: Tensor | None = None,
     ) -> None:
-        """Put the answer to a prompt among the pending ones; the first on an untracked frame is
-        conditioning."""
+        """Put the answer to a prompt among the pending ones; the first on an untracked frame conditions."""
         direction = track.tracked.direction(frame_idx)
         first = direction is None or not track.bank.conditioning
         entry = self._engine.answer_prompt(
@@ -298,7 +296,7 @@ class SAM2VideoPredictor:
         max_frame_num_to_track: int | None = None,
         reverse: bool = False,
     ) -> Iterator[FrameOutput]:
-        """Track all objects from frame to frame.
+        """Track all objects from frame to frame; objects may be added and removed meanwhile.
 
         Args:
             inference_state: from `init_state`, with a prompt for each object.
@@ -328,7 +326,10 @@ class SAM2VideoPredictor:
         self, state: VideoSession, frame_idx: int, num_frames: int | None, reverse: bool
     ) -> FrameOutput:
         """Track what is not answered by a prompt on a frame, and remember it."""
-        tracks = list(state.objects.values())
+        for track in state.objects.values():  # what was added, or began afresh, since the pass began
+            if track.pending and not track.bank.conditioning:
+                self._take_over(state, track)
+        tracks = [track for track in state.objects.values() if len(track.bank)]
         unanswered = [t for t in tracks if frame_idx not in t.bank.conditioning]
         self._engine.track(state, unanswered, frame_idx, num_frames=num_frames, reverse=reverse)
         for track in tracks:
@@ -338,7 +339,8 @@ class SAM2VideoPredictor:
             track.bank.trim(frame_idx)
         if self.model.config.names_parts:
             state.features(frame_idx)  # where all objects are prompted nothing has asked for them yet
-        return self._engine.output(state, frame_idx, {t.obj_id: t.bank.get(frame_idx) for t in tracks})
+        answers = {t.obj_id: t.bank.get(frame_idx) for t in state.objects.values()}
+        return self._engine.output(state, frame_idx, answers)
 
     @torch.inference_mode()
     def propagate_in_video_preflight(self, inference_state: VideoSession) -> None:
@@ -385,8 +387,8 @@ class SAM2VideoPredictor:
 
 def _frame_order(start: int, num_frames: int | None, limit: int | None, reverse: bool) -> Iterator[int]:
     """The frames to visit: `limit` of them after the first; without `num_frames` until the video ends."""
-    if limit is not None and limit < 0:
-        raise InputError(f"max_frame_num_to_track={limit}: give 0 or more frames.")
+    if limit is not None and not (isinstance(limit, Real) and limit >= 0):
+        raise InputError(f"max_frame_num_to_track={limit!r}: give 0 or more frames.")
     if reverse:
         last = 0 if limit is None else max(start - limit, 0)
         if start > 0:

@@ -46,7 +46,7 @@ def index_packets(path: Path) -> PacketIndex:
     times = array("q")
     keys = array("q")
     discarded = damaged = missing = 0
-    with av.open(str(path)) as container:
+    with av.open(str(path.absolute())) as container:
         stream = container.streams.video[0]
         packets = container.demux(stream)
         while True:

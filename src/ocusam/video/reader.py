@@ -191,7 +191,8 @@ class FileSource(VideoSource):
 
     def _open(self) -> None:
         try:
-            self._container = av.open(str(self.path))
+            # Whole, since FFmpeg takes what stands before the colon of "12:30/eye.mp4" for a protocol.
+            self._container = av.open(str(self.path.absolute()))
         except (av.error.FFmpegError, OSError, ValueError) as error:
             raise InputError(f"{self.path} is not a video that can be read ({_reason(error)}).") from None
         if not self._container.streams.video:

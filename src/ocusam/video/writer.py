@@ -56,7 +56,7 @@ class VideoWriter:
         self._temporary = self.path.with_name(f".{self.path.stem}.{os.getpid()}.part{self.path.suffix}")
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._container = av.open(str(self._temporary), "w")
+            self._container = av.open(str(self._temporary.absolute()), "w")
             stream: Any = self._container.add_stream(
                 "libx264",
                 rate=Fraction(fps).limit_denominator(100_000),

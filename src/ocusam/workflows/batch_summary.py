@@ -57,8 +57,8 @@ def finished_row(item: BatchItem, message: str = "") -> Row:
     if frames and seconds:
         row["fps"] = round(frames / seconds, 2)
     try:
-        signals = pl.scan_csv(item.out / "signals.csv").select("object", "state").collect()
-        row["blinks"] = pl.scan_csv(item.out / "blinks.csv").select(pl.len()).collect().item()
+        signals = pl.scan_csv(item.out / "signals.csv", glob=False).select("object", "state").collect()
+        row["blinks"] = pl.scan_csv(item.out / "blinks.csv", glob=False).select(pl.len()).collect().item()
     except (OSError, pl.exceptions.PolarsError) as error:
         row["message"] = f"its tables cannot be read ({str(error).splitlines()[0]})"
         return row

@@ -35,6 +35,7 @@ from ocusam.engines.choice import TORCH
 from ocusam.eye.signals import LOST, TRACKED, Measurement
 from ocusam.eye.whole_frame import measure_object
 from ocusam.report.overlay import Drawn, draw
+from ocusam.report.trail import Trails
 from ocusam.tracking.camera_predictor import SAM2CameraPredictor
 from ocusam.tracking.outputs import FrameOutput
 from ocusam.video.live import Feed, Grabbed, Grabber, open_feed
@@ -200,7 +201,7 @@ class _Run:
         self.by_frame: dict[int, list[ObjectPrompt]] = defaultdict(list)
         for prompt in prompts:
             self.by_frame[prompt.frame_idx].append(prompt)
-        self.clear = ClearClicks()
+        self.clear, self.trails = ClearClicks(), Trails()
         self.folder: Path | None = None
         self.record: dict[str, Any] = {}
         self.recording: Recording | None = None
@@ -284,7 +285,7 @@ class _Run:
         measured = [measure_object(item) for item in objects]
         picture = None
         if self.window is not None or self.settings.overlay:
-            picture = _picture(output, objects, measured)
+            picture = _picture(output, objects, measured, self.trails)
         if self.recording is not None:
             self.recording.add(objects, measured, picture, output.timestamp_ns)
         return self.window is None or picture is None or self.window.show(picture)
@@ -318,13 +319,15 @@ class _Run:
 
 
 def _picture(
-    output: FrameOutput, objects: Sequence[ObjectFrame], measured: Sequence[Measurement]
+    output: FrameOutput, objects: Sequence[ObjectFrame], measured: Sequence[Measurement], trails: Trails
 ) -> NDArray[np.uint8]:
-    """The frame with its objects drawn on it."""
-    drawn = [
-        Drawn(item.name, item.mask, found.ellipse, TRACKED if found.area_px > 0 else LOST)
-        for item, found in zip(objects, measured, strict=True)
-    ]
+    """The frame with its objects drawn on it, and the way of the pupil's centre."""
+    drawn = []
+    for item, found in zip(objects, measured, strict=True):
+        center = found.ellipse.center if found.ellipse is not None else None
+        trail = trails.step(item.name, output.timestamp_ns, center) if item.name == "pupil" else []
+        state = TRACKED if found.area_px > 0 else LOST
+        drawn.append(Drawn(item.name, item.mask, found.ellipse, state, trail=trail))
     title = f"frame {output.frame_idx}  {output.timestamp_ns / 1e9:.3f} s"
     return draw(output.image, drawn, title=title)
 

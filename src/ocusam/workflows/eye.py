@@ -168,7 +168,7 @@ class EyeWork:
     """What `ocusam eye` does with what is tracked: a row for every object on every frame, tables at the
     end."""
 
-    def __init__(self, glints: str = OFF) -> None:
+    def __init__(self, glints: str | int = OFF) -> None:
         self._glints = glints
         self._measure = partial(measure_frame, spots=glints != OFF)
         self._rows = SignalTable()

@@ -117,19 +117,26 @@ def run_gaze(
 
 
 def read_targets(path: Path) -> pl.DataFrame:
-    """A table of targets, separated by commas, semicolons or tabs.
+    """A table of targets, separated by commas, semicolons or tabs; where those are semicolons, a comma in a
+    number is its decimal point, as spreadsheets of many countries write it.
 
     Raises:
         InputError: it cannot be read.
     """
     try:
-        head = path.read_text(encoding="utf-8-sig").split("\n", 1)[0]
-        separator = max("\t;,", key=head.count)
-        table = pl.read_csv(path, separator=separator, infer_schema_length=None, encoding="utf8")
+        text = path.read_text(encoding="utf-8-sig")
+        separator = max("\t;,", key=text.split("\n", 1)[0].count)
+        table = pl.read_csv(
+            text.encode(),
+            separator=separator,
+            decimal_comma=separator == ";" and "," in text,
+            infer_schema_length=None,
+        )
     except FileNotFoundError:
         raise InputError(f"There is no table of targets {path}.") from None
     except (OSError, UnicodeDecodeError, pl.exceptions.PolarsError) as error:
         raise InputError(f"The targets {path} cannot be read ({str(error).splitlines()[0]}).") from None
+    table = table.with_columns(pl.col(pl.String).str.strip_chars())
     return table.rename({name: name.strip() for name in table.columns})
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ocusam.core.prompts import ObjectPrompt
+from ocusam.core.prompts import ObjectPrompt, PromptPack, ReferencePicture
 from ocusam.synthetic.draw import lab_style
 from ocusam.synthetic.eye import EyeFrame, iter_eye_frames
 from ocusam.tracking.build import build_sam2_video_predictor
@@ -92,6 +92,28 @@ def test_a_run_tells_and_keeps_the_users_click(nano: Any, frames: list[EyeFrame]
     bare = replace(settings, clear_clicks=False)
     track_eye(source, [click], model=nano, out=tmp_path / "bare", settings=bare)
     assert "clicks" not in json.loads((tmp_path / "bare" / "run.json").read_text())
+
+
+def test_what_is_told_is_in_px_of_the_picture_and_frames_of_the_video(
+    nano: Any, frames: list[EyeFrame], tmp_path: Path
+) -> None:
+    """Also where a rectangle of the picture was tracked, behind a reference picture."""
+    click = click_on(frames[1], "pupil")
+    truth = frames[1].ellipses["pupil"]
+    assert truth is not None
+    x, y = (round(v) for v in truth.center)
+    region = f"{x - 60},{y - 50},{x + 60},{y + 50}"
+    settings = RunSettings(overlay=False, report=False, zoom=region)
+    pack = PromptPack(
+        (replace(click, frame_idx=1),),
+        (ReferencePicture("first", np.dstack([frames[0].image] * 3), (click_on(frames[0], "pupil"),)),),
+    )
+    source = SequenceSource([f.image for f in frames], fps=60.0)
+    track_eye(source, pack, model=nano, out=tmp_path / "run", settings=settings)
+    (told,) = json.loads((tmp_path / "run" / "run.json").read_text())["clicks"]
+    assert told["frame_idx"] == 1
+    assert told["click"] == pytest.approx(list(truth.center))
+    assert told["ellipse"][:2] == pytest.approx(list(truth.center), abs=2)
 
 
 def test_the_region_of_a_part_under_the_click_is_one_answer() -> None:

@@ -12,6 +12,17 @@ def test_prompts_in_all_forms() -> None:
     assert [p.points.tolist() for p in mapped] == [[[1, 2]], [[3, 4], [5, 6]]]
     with pytest.raises(PromptError, match=r"give \(x, y\)"):
         as_prompts({"pupil": (1, 2, 3)})
+    with pytest.raises(PromptError, match=r"'pupil': give \(x, y\) or a list of them, got 'a'"):
+        as_prompts({"pupil": "a"})
+    for other in (3, [(1, 2)], [None]):
+        with pytest.raises(PromptError, match="A prompt is a text"):
+            as_prompts(other)  # type: ignore[arg-type]
+
+
+def test_how_many_reflections_may_be_a_number() -> None:
+    assert RunSettings(glints=2) == RunSettings(glints="2")
+    with pytest.raises(InputError, match="1 to 8"):
+        RunSettings(glints=9)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])

@@ -78,6 +78,17 @@ def test_blinks_and_other_events(run: FinishedRun, tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("weights", ["eyes/own.safetensors", r"D:\eyes\own.safetensors"])
+def test_a_dataset_does_not_tell_where_the_weights_lay(
+    weights: str, run: FinishedRun, tmp_path: Path
+) -> None:
+    model = {"model": "nano", "weights": weights, "weights_sha256": "00"}
+    write_bids(FinishedRun(run.folder, run.record | {"model": model}), tmp_path, LABELS)
+    for sidecar in (tmp_path / "sub-01" / "beh").glob("*_physio.json"):
+        assert json.loads(sidecar.read_text())["Model"] == model | {"weights": "own.safetensors"}
+    assert sidecar.name.endswith("physio.json")
+
+
 def test_a_dataset_grows_and_nothing_is_overwritten(run: FinishedRun, tmp_path: Path) -> None:
     write_bids(run, tmp_path, LABELS)
     with pytest.raises(OutputError, match="exists already"):

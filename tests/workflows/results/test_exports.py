@@ -14,9 +14,16 @@ from finished_run import CLOSED, FRAMES, LEFT, RIGHT, START_NS, make_run
 from ocusam.cli.main import app
 from ocusam.core.errors import InputError
 from ocusam.core.geometry import Ellipse
+from ocusam.eye.filters import Filters
 from ocusam.eye.signals import COLUMNS
 from ocusam.workflows.results.export_masks import write_coco, write_npz, write_png
-from ocusam.workflows.results.export_tables import pupil_positions, to_pandas, to_pymovements, write_parquet
+from ocusam.workflows.results.export_tables import (
+    pupil_positions,
+    to_pandas,
+    to_pymovements,
+    write_filtered,
+    write_parquet,
+)
 from ocusam.workflows.results.finished_run import FinishedRun, open_run
 
 
@@ -55,6 +62,37 @@ def test_parquet_holds_what_the_run_holds(run: FinishedRun, tmp_path: Path) -> N
     pytest.importorskip("pandas")
     frame = to_pandas(run.signals)
     assert frame["timestamp_ns"].iloc[0] == START_NS and len(frame) == run.signals.height
+
+
+def test_filtered_signals_mark_every_sample(run: FinishedRun, tmp_path: Path) -> None:
+    options = ["--median", "3", "--interpolate", "2000"]
+    said = CliRunner().invoke(
+        app, ["export", str(run.folder), "-f", "filtered", "-o", str(tmp_path / "f [1]"), *options]
+    )
+    assert said.exit_code == 0, said.output
+    table = pl.read_csv(tmp_path / "f [1]" / "signals_filtered.csv", glob=False)
+    assert json.loads((tmp_path / "f [1]" / "signals_filtered.json").read_text())["interpolate_ms"] == 2000
+    assert (
+        table.height == run.signals.height
+        and table.columns[: len(run.signals.columns)] == run.signals.columns
+    )
+    for was, row in zip(run.signals.iter_rows(named=True), table.iter_rows(named=True), strict=True):
+        bridged = row["major_px_validity"] == "interpolated"
+        assert bridged == (was["state"] != "tracked") and row["major_px"] is not None
+    assert (table["major_px_validity"] == "interpolated").any()
+    refused = CliRunner().invoke(
+        app, ["export", str(run.folder), "-f", "filtered", "-o", str(tmp_path / "g"), "--median", "4"]
+    )
+    assert refused.exit_code == 2 and "odd number" in refused.output and not (tmp_path / "g").exists()
+
+
+def test_without_filters_nothing_is_changed_but_marked(run: FinishedRun, tmp_path: Path) -> None:
+    path, _ = write_filtered(run, tmp_path, Filters())
+    table = pl.read_csv(path, schema_overrides=run.signals.schema)
+    values = pl.col("center_x_px", "center_y_px", "major_px")
+    tracked = run.signals.filter(pl.col("state") == "tracked").select(values)
+    assert table.filter(pl.col("major_px_validity") == "measured").select(values).equals(tracked)
+    assert set(table["major_px_validity"]) == {"measured", "missing"}
 
 
 def test_pupil_positions_describe_the_same_ellipses(run: FinishedRun) -> None:

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,17 @@ def test_a_recording_is_read_back(recording: EyeRecording) -> None:
     assert recording.masklets is not None and recording.masklets.mask(0, "pupil", 1)[55, 220]
 
 
+def test_what_was_decided_is_read_back_too(recording: EyeRecording, tmp_path: Path) -> None:
+    assert recording.folder is not None
+    record = json.loads((recording.folder / "run.json").read_text())
+    decided = {"zoom": {"asked": "auto", "used": False}, "recoveries": [{"view": 0, "frame_idx": 7}]}
+    for name in ("signals.csv", "blinks.csv", "quality.csv"):
+        (tmp_path / name).write_bytes((recording.folder / name).read_bytes())
+    (tmp_path / "run.json").write_text(json.dumps(record | decided))
+    back = EyeRecording.load(tmp_path)
+    assert back.zoom == decided["zoom"] and back.recoveries == ({"view": 0, "frame_idx": 7},)
+
+
 def test_a_run_of_an_earlier_version_has_fewer_tables(recording: EyeRecording, tmp_path: Path) -> None:
     assert recording.folder is not None
     for name in ("run.json", "signals.csv", "blinks.csv", "quality.csv"):
@@ -31,6 +43,10 @@ def test_the_ways_out(recording: EyeRecording, tmp_path: Path) -> None:
     assert len(recording.to_bids(tmp_path / "b", subject="1", task="t", eyes=["left", "-"], run=2)) == 4
     assert recording.to_pupil_core(tmp_path).name == "pupil_positions.csv"
     assert (tmp_path / "p" / "blinks.parquet") in recording.to_parquet(tmp_path / "p")
+    signals = recording.filtered(median_samples=3)
+    assert signals.height == recording.signals.height and "major_px_validity" in signals.columns
+    with pytest.raises(InputError, match="'median'; known: median_samples"):
+        recording.filtered(median=3)
     with pytest.raises(InputError, match="no table 'sinals'"):
         recording.to_pandas("sinals")
 

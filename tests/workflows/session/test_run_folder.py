@@ -82,3 +82,13 @@ def test_the_input_has_a_fingerprint(tmp_path: Path) -> None:
     for name in ("2.png", "10.png", "notes.txt"):
         (tmp_path / name).touch()
     assert describe_input(tmp_path)["pictures"] == 2
+
+
+def test_a_recording_has_the_fingerprints_of_its_eye_videos(tmp_path: Path) -> None:
+    """Without them `--resume` would go on with the recording of somebody else."""
+    (tmp_path / "segments" / "1").mkdir(parents=True)
+    (tmp_path / "segments" / "1" / "eyesstream.mp4").write_bytes(b"abc")
+    said = describe_input(tmp_path)
+    (video,) = said["videos"]
+    assert Path(video["path"]) == Path("segments/1/eyesstream.mp4") and video["bytes"] == 3
+    assert video["sha256_first_mib"].startswith("ba7816bf") and "pictures" not in said

@@ -7,8 +7,8 @@ laid through the ring around the spot, without what is itself bright there, and 
 pupil's rim one side is darker than the other, and a threshold that is the same on both draws the centre to
 the brighter one, the more the wider the picture is blurred. Such a rim runs on beneath the spot as it runs on
 either side of it: where a blurred step along a bent line (`rim_beneath.py`) agrees with the ring better than
-the polynomial does, which cannot bend so sharply, it takes that one's place. What counts is the light above that
-ground, over half of its height. A spot at the camera's limit is in truth several times as bright as it looks;
+the polynomial does, which cannot bend so sharply, it takes that one's place. What counts is the light above
+that ground, over half of its height. A spot at the camera's limit is in truth several times as bright as it looks;
 where its slope reaches the limit depends on the ground too, so it is cut off where the brightest ground next
 to it lets it be cut off, on all sides at the same share of its true height.
 Coefficients that the ring hardly decides (it may be cut by the picture's border or another spot) are held

@@ -16,7 +16,7 @@ What it does not know: other objects than pupil and iris; frames without a click
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import cv2
@@ -47,11 +47,33 @@ class ClearClicks:
     """Replaces single clicks by masks where it is clear what they mean.
 
     Attributes:
-        told: what was decided, click by click, for `run.json`; px of the view.
+        told: what was decided, click by click; px of the view, and the tracker's frames.
     """
 
     def __init__(self) -> None:
         self.told: list[dict[str, Any]] = []
+
+    def in_video(self, corners: Mapping[int, tuple[int, int]], ahead: int) -> list[dict[str, Any]]:
+        """What was decided, for `run.json`: px of the whole picture, and frames of the video.
+
+        Args:
+            corners: of each view, the x and y of its upper left corner.
+            ahead: how many reference pictures the tracker was shown before the video.
+        """
+        moved = []
+        for told in self.told:
+            x, y = corners[told["view"]]
+            place = {
+                "frame_idx": told["frame_idx"] - ahead,
+                "click": [told["click"][0] + x, told["click"][1] + y],
+                "ellipse": [
+                    round(told["ellipse"][0] + x, 2),
+                    round(told["ellipse"][1] + y, 2),
+                    *told["ellipse"][2:],
+                ],
+            }
+            moved.append(told | place)
+        return moved
 
     def __call__(
         self, predictor: Any, state: Any, view: int, prompts: Sequence[ObjectPrompt]

@@ -11,12 +11,13 @@ AUTO, OFF = "auto", "off"
 MOST = 8
 
 
-def wanted_glints(text: str) -> int | None:
+def wanted_glints(wanted: str | int) -> int | None:
     """How many at most; None where nobody said.
 
     Raises:
         InputError: neither "auto", "off" nor a number from 1 to 8.
     """
+    text = str(wanted)
     if text in (AUTO, OFF):
         return None
     if not text.isdecimal() or not 1 <= int(text) <= MOST:

@@ -107,7 +107,7 @@ class RunSettings:
     size: str | int = FINE
     compiled: bool = False
     engine: str = TORCH
-    glints: str = AUTO
+    glints: str | int = AUTO
     mm_per_px: float | None = None
     iris_mm: float | None = None
     resume: bool = False
@@ -115,6 +115,7 @@ class RunSettings:
     def __post_init__(self) -> None:
         parse_zoom(self.zoom)
         wanted_glints(self.glints)
+        object.__setattr__(self, "glints", str(self.glints))  # 2 and "2" are the same run
         check_computing(self)
         _ = self.scaling  # refuses what cannot be
         if self.chunk_frames < 1 or self.snapshot_frames < 0:
@@ -147,7 +148,12 @@ def as_prompts(prompts: PromptsLike) -> list[ObjectPrompt]:
     out: list[ObjectPrompt] = []
     if isinstance(prompts, Mapping):
         for name, value in prompts.items():
-            points = np.asarray(value, dtype=np.float64)
+            try:
+                points = np.asarray(value, dtype=np.float64)
+            except (TypeError, ValueError):
+                raise PromptError(
+                    f"Prompt for {name!r}: give (x, y) or a list of them, got {value!r}."
+                ) from None
             if points.size == 0 or points.shape[-1] != 2 or points.ndim > 2:
                 raise PromptError(
                     f"Prompt for {name!r}: give (x, y) or a list of them, got shape {points.shape}."
@@ -155,7 +161,11 @@ def as_prompts(prompts: PromptsLike) -> list[ObjectPrompt]:
             points = points.reshape(-1, 2)
             out.append(ObjectPrompt(str(name), 0, points, np.ones(len(points), dtype=np.int64)))
         return out
-    for item in prompts:
+    for item in prompts if isinstance(prompts, Iterable) else [prompts]:
+        if not isinstance(item, str | ObjectPrompt):
+            raise PromptError(
+                f"A prompt is a text such as 'pupil:320,240', or a mapping {{'pupil': (x, y)}}, got {item!r}."
+            )
         out.append(parse_point(item) if isinstance(item, str) else item)
     return merge_prompts(out)
 

@@ -24,7 +24,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
 import polars as pl
@@ -49,7 +49,7 @@ _README = """\
 
 Pupils followed in videos of the eye with ocusam. Each `_physio.tsv.gz` holds one eye: the size of the pupil,
 and as coordinates gaze, or the pupil's centre in the picture of the eye camera; its JSON says which. Each
-`_physioevents.tsv.gz` holds its blinks.
+`_physioevents.tsv.gz` holds its blinks, and fixations and saccades where they were looked for.
 """
 
 
@@ -303,7 +303,7 @@ def _physio_sidecar(
         "PupilFitMethod": "ellipse",
         "SoftwareName": "ocusam",
         "SoftwareVersions": run.record.get("ocusam", __version__),
-        "Model": run.record.get("model", {}),
+        "Model": _model(run),
         "timestamp": _column(f"Time at which the frame was taken; clock: {clock}.", "s"),
         "x_coordinate": _column(f"Horizontal position of the pupil's centre {where}.", "pixel"),
         "y_coordinate": _column(f"Vertical position of the pupil's centre {where}.", "pixel"),
@@ -314,6 +314,15 @@ def _physio_sidecar(
         "predicted_iou": _column("The network's estimate of its mask's quality, 0 to 1.", "arbitrary"),
         "tracked": _column("1: the pupil is seen and measured; 0: blink or lost, values n/a.", "arbitrary"),
     }
+
+
+def _model(run: FinishedRun) -> dict[str, Any]:
+    """The network as run.json has it, but of its weights the name of the file: a data set that is published
+    does not tell where they lay."""
+    model = dict(run.record.get("model", {}))
+    if model.get("weights"):
+        model["weights"] = PureWindowsPath(model["weights"]).name
+    return model
 
 
 def _mm(run: FinishedRun, samples: pl.DataFrame, view: int) -> dict[str, Any]:

@@ -15,7 +15,9 @@ What it does not know: gaze; a pupil's position is not yet where someone looks.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,7 @@ import polars as pl
 
 from ocusam.core.errors import InputError, OutputError
 from ocusam.core.masklet import View
+from ocusam.eye.filters import FILTERED, Filters, apply_filters
 from ocusam.eye.scale import DIAMETER_MM
 from ocusam.eye.signals import TRACKED
 from ocusam.workflows.results.eye3d_tables import read_eye3d
@@ -69,6 +72,36 @@ def write_parquet(run: FinishedRun, out: str | Path) -> list[Path]:
             raise OutputError(f"Cannot write {path} ({error}).") from None
         written.append(path)
     return written
+
+
+def write_filtered(run: FinishedRun, out: str | Path, filters: Filters) -> list[Path]:
+    """The signals once more, filtered and short gaps bridged as asked for: `signals_filtered.csv`, where
+    `<column>_validity` says of each sample "measured", "interpolated" or "missing", and
+    `signals_filtered.json`, the options. The run stays as it is.
+
+    Raises:
+        InputError: the run has no signals.
+        OutputError: the folder cannot be written.
+    """
+    out = Path(out)
+    table = filtered(run.table("signals"), filters)
+    options = json.dumps(asdict(filters), indent=2) + "\n"
+    written = [out / "signals_filtered.csv", out / "signals_filtered.json"]
+    for path, text in zip(written, (table.write_csv(float_precision=6, null_value=""), options), strict=True):
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+            part = path.with_name(f".{path.name}.part")
+            part.write_text(text, encoding="utf-8", newline="")
+            part.replace(path)
+        except OSError as error:
+            raise OutputError(f"Cannot write {path} ({error}).") from None
+    return written
+
+
+def filtered(signals: pl.DataFrame, filters: Filters) -> pl.DataFrame:
+    """Centre and diameter of every object through `eye.filters`; in mm too where there is a scale."""
+    columns = [*FILTERED, *([DIAMETER_MM] if has_mm(signals) else [])]
+    return apply_filters(signals, filters, tuple(columns))
 
 
 def eyes_of_views(

@@ -151,7 +151,7 @@ def read_eye3d(folder: Path) -> tuple[pl.DataFrame, dict[str, Any]] | None:
         known = json.loads(record.read_text(encoding="utf-8"))
         if known["signals_sha256"] != sha256(signals):
             return None
-        return pl.read_csv(table, schema_overrides=EYE3D_COLUMNS), known
+        return pl.read_csv(table, schema_overrides=EYE3D_COLUMNS, glob=False), known
     except (OSError, ValueError, KeyError, TypeError, pl.exceptions.PolarsError) as error:
         raise InputError(
             f"The model in {folder} cannot be read ({str(error).splitlines()[0]}); run `ocusam eye3d` again."

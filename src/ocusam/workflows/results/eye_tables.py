@@ -145,7 +145,6 @@ def _read(path: Path, columns: dict[str, type[pl.DataType]]) -> pl.DataFrame:
     """A table with at least these columns; those that an older version did not write are empty."""
     with open(path, encoding="utf-8") as file:
         heads = file.readline().strip().split(",")
-    table = pl.read_csv(
-        path, schema_overrides={c: t for c, t in columns.items() if c in heads}, infer_schema_length=None
-    )
+    types = {c: t for c, t in columns.items() if c in heads}
+    table = pl.read_csv(path, schema_overrides=types, infer_schema_length=None, glob=False)
     return table.with_columns(pl.lit(None, dtype=t).alias(c) for c, t in columns.items() if c not in heads)

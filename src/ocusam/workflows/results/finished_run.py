@@ -96,9 +96,9 @@ class FinishedRun:
         """
         path = self.folder / f"{name}.csv"
         try:
-            header = pl.read_csv(path, n_rows=0).columns
+            header = pl.read_csv(path, n_rows=0, glob=False).columns
             types = {column: _KNOWN_TYPES[column] for column in header if column in _KNOWN_TYPES}
-            return pl.read_csv(path, schema_overrides=types, infer_schema_length=None)
+            return pl.read_csv(path, schema_overrides=types, infer_schema_length=None, glob=False)
         except FileNotFoundError:
             raise InputError(f"{self.folder} has no {name}.csv: it is no run of `ocusam eye`.") from None
         except (OSError, pl.exceptions.PolarsError) as error:

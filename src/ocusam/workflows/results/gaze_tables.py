@@ -295,8 +295,8 @@ def read_gaze(folder: Path, signals: Path) -> tuple[pl.DataFrame, pl.DataFrame, 
             return None
         types: dict[str, type[pl.DataType]] = {"event": pl.String, **event_columns("deg")}
         return (
-            pl.read_csv(table, infer_schema_length=None),
-            pl.read_csv(events, schema_overrides=types, infer_schema_length=None),
+            pl.read_csv(table, infer_schema_length=None, glob=False),
+            pl.read_csv(events, schema_overrides=types, infer_schema_length=None, glob=False),
             known,
         )
     except (OSError, ValueError, KeyError, TypeError, pl.exceptions.PolarsError) as error:

@@ -1,4 +1,4 @@
-"""`overlay.mp4`: the video once more, with masks, ellipses and states drawn on it.
+"""`overlay.mp4`: the video once more, with masks, ellipses, the pupil's trail and states drawn on it.
 
 Purpose: a second pass in order of time after tracking (which may have gone backward), when all states are
 known.
@@ -13,9 +13,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ocusam.eye.long_rows import LongRows
 from ocusam.eye.signals import TRACKED, ellipse_of
 from ocusam.report.overlay import Drawn, draw, overlay_size
+from ocusam.report.trail import Trails
 from ocusam.video.source import NOMINAL_FPS, VideoSource
 from ocusam.video.writer import VideoWriter
 from ocusam.workflows.session.follow import Progress
@@ -42,7 +46,7 @@ def write_overlay(
         progress: called after every frame.
     """
     rows = _by_frame(signals) if signals is not None else iter(())
-    pending = next(rows, None)
+    pending, trails = next(rows, None), Trails()
     with VideoWriter(path, source.fps or NOMINAL_FPS, overlay_size(source.size)) as writer:
         for frame in source.iterate():
             if frame.frame_idx >= num_frames:
@@ -50,31 +54,48 @@ def write_overlay(
             here: list[dict[str, Any]] = []
             if pending is not None and pending[0] == frame.frame_idx:
                 here, pending = pending[1], next(rows, None)
-            drawn = drawn_objects(masklets, frame.frame_idx, here)
+            drawn = drawn_objects(masklets, frame.frame_idx, here, trails)
             title = f"frame {frame.frame_idx}  {frame.timestamp_ns / 1e9:.3f} s"
             writer.write(draw(frame.image, drawn, title=title), frame.timestamp_ns)
             if progress is not None:
                 progress(frame.frame_idx + 1, num_frames, "drawing")
 
 
-def drawn_objects(masklets: Masklets | None, frame_idx: int, rows: list[dict[str, Any]]) -> list[Drawn]:
+def drawn_objects(
+    masklets: Masklets | None, frame_idx: int, rows: list[dict[str, Any]], trails: Trails | None = None
+) -> list[Drawn]:
     """What to draw on one frame: masks of all objects, and what their rows say of them. Large objects
-    first."""
+    first. With `trails`, which wants every frame in order, pupils have the way that they came."""
     masks = masklets.masks(frame_idx) if masklets is not None else {}
     by_key = {(int(row["view"]), str(row["object"])): row for row in rows}
     order = {"sclera": 0, "iris": 1, "pupil": 2}
     keys = sorted(masks.keys() | by_key.keys(), key=lambda key: (order.get(key[1], 3), key))
-    several = len({view for view, _ in keys}) > 1
-    out = []
+    labels, out = _labels(by_key), []
     for view, name in keys:
         row = by_key.get((view, name))
         state = str(row["state"]) if row is not None else ""
         mask = masks.get((view, name))
         # In a blink no pupil values are given; a mask that is nevertheless there is not drawn as one.
         shown = mask if row is None or state == TRACKED else None
-        label = f"view {view}: {state}" if several and row is not None else state
-        out.append(Drawn(name, shown, ellipse_of(row) if row is not None else None, label))
+        ellipse = ellipse_of(row) if row is not None else None
+        trail: list[NDArray[np.float64]] = []
+        if trails is not None and row is not None and name == "pupil":
+            trail = trails.step(view, int(row["timestamp_ns"]), ellipse.center if ellipse else None)
+        out.append(Drawn(name, shown, ellipse, labels.get(name, ""), trail=trail))
     return out
+
+
+def _labels(rows: dict[tuple[int, str], dict[str, Any]]) -> dict[str, str]:
+    """What the legend says of each object: its state, once for all views; or which view has which."""
+    views: dict[str, dict[str, list[str]]] = {}
+    for (view, name), row in sorted(rows.items()):
+        views.setdefault(name, {}).setdefault(str(row["state"]), []).append(str(view))
+    return {
+        name: next(iter(states))
+        if len(states) == 1
+        else "; ".join(f"{state} (view {', '.join(where)})" for state, where in states.items())
+        for name, states in views.items()
+    }
 
 
 def _by_frame(signals: LongRows) -> Iterator[tuple[int, list[dict[str, Any]]]]:

@@ -53,7 +53,7 @@ _TRIED = 5  # of the network's own rows of a clicked reflection, where its click
 
 
 def with_reflections(
-    rows: LongRows, prompts: Sequence[ObjectPrompt], wanted: str, folder: Path | None = None
+    rows: LongRows, prompts: Sequence[ObjectPrompt], wanted: str | int, folder: Path | None = None
 ) -> LongRows:
     """Rows with those of reflections, and without the spots.
 
@@ -295,7 +295,7 @@ class _Stored:
         content = io.BytesIO()
         table.write_parquet(content)
         write_bytes(path, content.getvalue())
-        self.parts.append(lambda names: pl.read_parquet(path, columns=names))
+        self.parts.append(lambda names: pl.read_parquet(path, columns=names, glob=False))
 
     def keep(self, since: int, objects: Sequence[str]) -> None:
         """Of the parts from number `since` on, only some objects; without one, none."""

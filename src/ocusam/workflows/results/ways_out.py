@@ -16,10 +16,12 @@ import polars as pl
 
 from ocusam.core.errors import InputError
 from ocusam.eye.events import fixations, saccades
+from ocusam.eye.filters import Filters
 from ocusam.eye.long_rows import LongRows
 from ocusam.eye.sphere import EyeCamera, SphereSettings
 from ocusam.workflows.results.export_bids import BidsLabels, write_bids
 from ocusam.workflows.results.export_tables import (
+    filtered,
     to_pandas,
     to_pymovements,
     write_parquet,
@@ -58,6 +60,8 @@ class WaysOut:
             "fps": frames * run.signals["view"].n_unique() / seconds if seconds > 0 else 0.0,
             "folder": run.folder,
             "found": run.record.get("found"),
+            "recoveries": tuple(run.record.get("recoveries", ())),
+            "zoom": run.record.get("zoom"),
             "scale": run.record.get("scale"),
         }
         values: dict[str, Any] = {}
@@ -116,6 +120,22 @@ class WaysOut:
         """
         run = self._run()
         return model_eyes(run, {view.index: camera for view in run.views}, settings, python=python)
+
+    def filtered(self, **options: Any) -> pl.DataFrame:
+        """The signals, filtered: centre and diameter of every object, with `<column>_validity`.
+
+        Args:
+            options: of `eye.filters.Filters`, all off unless given: median_samples, savgol_samples,
+                savgol_degree, interpolate_ms, margin_ms.
+
+        Raises:
+            InputError: an option outside what is allowed, or an unknown one.
+        """
+        known = [field.name for field in fields(Filters)]
+        for name in options:
+            if name not in known:
+                raise InputError(f"Unknown filter option {name!r}; known: {', '.join(known)}.")
+        return filtered(self.signals, Filters(**options))
 
     def to_pandas(self, table: str = "signals") -> Any:
         """One of the tables as a pandas data frame: "signals", "blinks", "quality", "events".

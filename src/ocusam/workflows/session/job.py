@@ -288,7 +288,8 @@ def open_session(job: Job, files: SessionFiles) -> Tracker:
         write_json(job.folder.path, PromptPack(tuple(job.prompts), job.references, job.source.size))
     passes = tracker.begin(job.prompts, job.clear)
     if job.clear is not None and job.folder is not None:
-        job.folder.record["clicks"] = job.clear.told
+        corners = {view.index: view.region[:2] for view in job.views}
+        job.folder.record["clicks"] = job.clear.in_video(corners, tracker.ahead)
         job.folder.write_json("run.json", job.folder.record)
     if log is None:
         files.begin(SessionLog(ahead=tracker.ahead, passes=passes))

@@ -172,7 +172,7 @@ class Masklets:
         if not chunks:
             raise InputError(f"{folder} holds no masklets (chunk_*.parquet).")
         if size is None:
-            first = pl.scan_parquet(chunks).select("height", "width").head(1).collect()
+            first = pl.scan_parquet(chunks, glob=False).select("height", "width").head(1).collect()
             size = (int(first["height"][0]), int(first["width"][0]))
         return cls(chunks, size)
 
@@ -226,7 +226,9 @@ class Masklets:
     def _read(self, columns: list[str], unique: list[str] = KEY) -> pl.DataFrame:
         """Some columns of all rows that count."""
         tables = [
-            part.select(columns) if isinstance(part, pl.DataFrame) else pl.read_parquet(part, columns=columns)
+            part.select(columns)
+            if isinstance(part, pl.DataFrame)
+            else pl.read_parquet(part, columns=columns, glob=False)
             for part in self._parts
         ]
         if not tables:
@@ -245,7 +247,7 @@ class Masklets:
             wanted = pl.col("frame_idx").is_between(frame_idx, last, closed="left")
             for part, (a, b) in zip(self._parts, spans, strict=True):
                 if a < last and b >= frame_idx:
-                    rows = pl.read_parquet(part) if isinstance(part, Path) else part
+                    rows = pl.read_parquet(part, glob=False) if isinstance(part, Path) else part
                     for frame, view, name, counts in rows.filter(wanted).select(*KEY, "counts").iter_rows():
                         self._cache.setdefault(frame, {})[view, name] = counts
         return self._cache.get(frame_idx, {})
@@ -255,7 +257,11 @@ class Masklets:
         if self._spans is None:
             self._spans = []
             for part in self._parts:
-                rows = pl.read_parquet(part, columns=["frame_idx"]) if isinstance(part, Path) else part
+                rows = (
+                    pl.read_parquet(part, columns=["frame_idx"], glob=False)
+                    if isinstance(part, Path)
+                    else part
+                )
                 frames = rows["frame_idx"]
                 self._spans.append((int(frames.min()), int(frames.max())) if len(frames) else (0, -1))  # type: ignore[arg-type]
         return self._spans

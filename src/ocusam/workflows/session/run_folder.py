@@ -30,6 +30,7 @@ import polars as pl
 
 from ocusam.core.errors import OcusamError, OutputError
 from ocusam.core.version import __version__
+from ocusam.video.recordings import recording_videos
 from ocusam.video.source import PICTURE_SUFFIXES, natural_key
 from ocusam.workflows.session.atomic import write_bytes
 
@@ -187,22 +188,27 @@ def describe_input(video: Any) -> dict[str, Any]:
     """What `run.json` says of the input: path, size and a fingerprint of a file; else its type.
 
     The fingerprint is the SHA-256 of the first MiB (hashing an hour of video would take longer than opening
-    it); of a folder that of its pictures' names, so that a damaged picture may be replaced."""
+    it); of a folder that of its pictures' names, so that a damaged picture may be replaced, and of an eye
+    tracker's recording that of each of its eye videos."""
     if not isinstance(video, str | Path):
         return {"type": type(video).__name__}
     path = Path(video)
     out: dict[str, Any] = {"path": str(path)}
     if path.is_file():
-        with open(path, "rb") as file:
-            out.update(
-                bytes=path.stat().st_size,
-                sha256_first_mib=hashlib.sha256(file.read(_HASHED_BYTES)).hexdigest(),
-            )
+        out |= _fingerprint(path)
+    elif videos := recording_videos(path):
+        out["videos"] = [{"path": str(video.relative_to(path)), **_fingerprint(video)} for video in videos]
     elif path.is_dir():
         names = [p.name for p in path.iterdir() if p.suffix.lower() in PICTURE_SUFFIXES]
         listed = "\n".join(sorted(names, key=natural_key)).encode()
         out.update(pictures=len(names), sha256_names=hashlib.sha256(listed).hexdigest())
     return out
+
+
+def _fingerprint(file: Path) -> dict[str, Any]:
+    with open(file, "rb") as opened:
+        digest = hashlib.sha256(opened.read(_HASHED_BYTES)).hexdigest()
+    return {"bytes": file.stat().st_size, "sha256_first_mib": digest}
 
 
 def _reason(kind: type[BaseException], error: BaseException | None) -> str:

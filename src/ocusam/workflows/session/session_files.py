@@ -110,7 +110,7 @@ class SessionFiles:
         counts = pl.col("frame_idx").is_between(low, high)
         try:
             self._older = (
-                pl.read_parquet(masks).filter(counts) if masks.exists() else None,
+                pl.read_parquet(masks, glob=False).filter(counts) if masks.exists() else None,
                 on_disk(rows)(None).filter(counts) if rows.exists() else None,
             )
         except (OSError, pl.exceptions.PolarsError) as error:
@@ -256,8 +256,8 @@ class SessionFiles:
                 paths = [p for p in (self._path(kind, i) for i in later) if p.exists()]
                 if not paths or not self._path(kind, old).exists():
                     continue
-                replaced = pl.concat([pl.read_parquet(path, columns=KEY) for path in paths])
-                table = pl.read_parquet(self._path(kind, old))
+                replaced = pl.concat([pl.read_parquet(path, columns=KEY, glob=False) for path in paths])
+                table = pl.read_parquet(self._path(kind, old), glob=False)
                 kept = table.join(replaced, on=KEY, how="anti", maintain_order="left")
                 if len(kept) < len(table):
                     write_bytes(self._path(kind, old), parquet(kept))
@@ -294,7 +294,7 @@ def on_disk(path: Path) -> Reader:
 
     def read(names: list[str] | None) -> pl.DataFrame:
         try:
-            table = pl.read_parquet(path, columns=names, parallel="none")  # small files
+            table = pl.read_parquet(path, columns=names, parallel="none", glob=False)  # small files
         except pl.exceptions.ColumnNotFoundError:
             return read(None).select(names)
         absent = [c for c in COLUMNS if c not in table.columns] if names is None else []
