@@ -8,9 +8,9 @@ pupil's rim one side is darker than the other, and a threshold that is the same 
 the brighter one, the more the wider the picture is blurred. Such a rim runs on beneath the spot as it runs on
 either side of it: where a blurred step along a bent line (`rim_beneath.py`) agrees with the ring better than
 the polynomial does, which cannot bend so sharply, it takes that one's place. What counts is the light above
-that ground, over half of its height. A spot at the camera's limit is in truth several times as bright as it looks;
-where its slope reaches the limit depends on the ground too, so it is cut off where the brightest ground next
-to it lets it be cut off, on all sides at the same share of its true height.
+that ground, over half of its height. A spot at the camera's limit is in truth several times as bright as it
+looks; where its slope reaches the limit depends on the ground too, so it is cut off where the brightest
+ground next to it lets it be cut off, on all sides at the same share of its true height.
 Coefficients that the ring hardly decides (it may be cut by the picture's border or another spot) are held
 near 0 by a small weight (ridge regression).
 Pixels of all spots stand one after another in one array where that can be: what takes time is the number of
