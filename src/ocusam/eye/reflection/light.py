@@ -7,10 +7,11 @@ laid through the ring around the spot, without what is itself bright there, and 
 pupil's rim one side is darker than the other, and a threshold that is the same on both draws the centre to
 the brighter one, the more the wider the picture is blurred. Such a rim runs on beneath the spot as it runs on
 either side of it: where a blurred step along a bent line (`_rim`) agrees with the ring better than the
-polynomial does, which cannot bend so sharply, it takes that one's place. What counts is the light above that
-ground, over half of its height. A spot at the camera's limit is in truth several times as bright as it looks;
-where its slope reaches the limit depends on the ground too, so it is cut off where the brightest ground next
-to it lets it be cut off, on all sides at the same share of its true height.
+polynomial does, which cannot bend so sharply, it takes that one's place (of spots at the camera's limit).
+What counts is the light above that ground, over half of its height. A spot at the camera's limit is in truth
+several times as bright as it looks; where its slope reaches the limit depends on the ground too, so it is cut
+off where the brightest ground next to it lets it be cut off, on all sides at the same share of its true
+height.
 Coefficients that the ring hardly decides (it may be cut by the picture's border or another spot) are held
 near 0 by a small weight (ridge regression).
 
@@ -80,7 +81,9 @@ def center_of_light(
     cx, cy = float(cols.mean()) - x0, float(rows.mean()) - y0
     seen = ((j[ground] - cx) / radius, (i[ground] - cy) / radius)
     i, j = np.nonzero(cv2.dilate(mine, np.ones((3, 3), np.uint8)))
-    below = _ground(seen, around[ground], ((j - cx) / radius, (i - cy) / radius), radius, noise)
+    # Only of a lamp: looking for a rim takes as long as all the rest.
+    grain = noise if peak >= SATURATED else None
+    below = _ground(seen, around[ground], ((j - cx) / radius, (i - cy) / radius), radius, grain)
     below = np.minimum(np.maximum(below, float(around.min())), middle + 0.5 * (peak - middle))
     gain = 1.0 / (peak * (_TRUE_HEIGHT if peak >= SATURATED else 1.0) - below)
     share = (part[i, j] - below) * gain
@@ -96,14 +99,14 @@ def center_of_light(
     return x + x0, y + y0, noise * math.sqrt(0.5 * squares) / total
 
 
-def _ground(seen: Places, levels: Grey, asked: Places, radius: float, noise: float) -> Grey:
+def _ground(seen: Places, levels: Grey, asked: Places, radius: float, noise: float | None) -> Grey:
     """The ground's levels at some places (x, y) by those seen at others, both from the spot's middle in its
-    radii, which are `radius` px."""
+    radii, which are `radius` px. `noise`: standard deviation of a pixel; None: no rim is looked for."""
     base = _terms(*seen)
     fitted = np.linalg.solve(base.T @ base + np.diag(_RIDGE * len(base)), base.T @ levels)
     off = levels - base @ fitted
     below = np.asarray(_terms(*asked) @ fitted, np.float64)
-    rim = _rim(seen, levels, asked, radius, noise)
+    rim = None if noise is None else _rim(seen, levels, asked, radius, noise)
     if rim is None:
         return below
     # By how much it agrees better: what takes the other's place at once makes a still spot tremble.
