@@ -7,10 +7,11 @@ laid through the ring around the spot, without what is itself bright there, and 
 pupil's rim one side is darker than the other, and a threshold that is the same on both draws the centre to
 the brighter one, the more the wider the picture is blurred. Such a rim runs on beneath the spot as it runs on
 either side of it: where a blurred step along a bent line (`rim_beneath.py`) agrees with the ring better than
-the polynomial does, which cannot bend so sharply, it takes that one's place. What counts is the light above
-that ground, over half of its height. A spot at the camera's limit is in truth several times as bright as it
-looks; where its slope reaches the limit depends on the ground too, so it is cut off where the brightest
-ground next to it lets it be cut off, on all sides at the same share of its true height.
+the polynomial does, which cannot bend so sharply, it takes that one's place (of spots at the camera's limit).
+What counts is the light above that ground, over half of its height. A spot at the camera's limit is in truth
+several times as bright as it looks; where its slope reaches the limit depends on the ground too, so it is cut
+off where the brightest ground next to it lets it be cut off, on all sides at the same share of its true
+height.
 Coefficients that the ring hardly decides (it may be cut by the picture's border or another spot) are held
 near 0 by a small weight (ridge regression).
 Pixels of all spots stand one after another in one array where that can be: what takes time is the number of
@@ -138,7 +139,8 @@ def _centers(grey: Grey, spots: Sequence[_Spot], noise: float) -> list[tuple[flo
     xy = _relative(at, grey.shape[1], middle[parts], radius[parts])
     below = np.einsum("kn,nk->n", _terms(xy), fitted[parts])
     for spot, (a, b), (seen, seen_levels, rest) in zip(spots, pairwise([0, *ends]), outside, strict=True):
-        below[a:b] = with_rim(below[a:b], rest, seen, seen_levels, xy[:, a:b], spot.radius, noise)
+        if spot.peak >= SATURATED:  # only of a lamp: looking for a rim takes as long as all the rest
+            below[a:b] = with_rim(below[a:b], rest, seen, seen_levels, xy[:, a:b], spot.radius, noise)
     low = np.array([s.darkest for s in spots])
     high = np.array([s.level + 0.5 * (s.peak - s.level) for s in spots])
     peak = np.array([s.peak for s in spots])
