@@ -39,38 +39,38 @@ Named = list[tuple[BoolArray, float]]
 
 # Figures of an outline and their weights, printed by benchmarks/fit_meant.py.
 PUPIL_WEIGHTS = {
-    "refined": 1.095,  # 1: the picture has an edge there
-    "rim_share": 3.374,  # of the outline on which that edge was seen
-    "contrast": -1.172,  # across it, in units of the picture's contrast
-    "roughness": -2.039,  # scatter of the edge about the ellipse
-    "agree": 2.545,  # overlap with the network's masks, the best
-    "agree_sure": 2.838,  # the same times that mask's predicted IoU
-    "picture": 1.32,  # probability by `eye.candidates`, as far as it means the same place
-    "picture_refined": 1.92,
-    "click_out": -1.778,  # how far the click lies near or beyond the outline
-    "size": -0.565,  # log of the diameter over a third of the picture's shorter side
-    "size_2": -0.105,
-    "flat": -0.052,
-    "bright": 0.736,
-    "unlike": -4.099,  # grey level under the click against the inside's
-    "constant": -5.889,
+    "refined": 1.642,  # 1: the picture has an edge there
+    "rim_share": 2.677,  # of the outline on which that edge was seen
+    "contrast": -1.041,  # across it, in units of the picture's contrast
+    "roughness": -2.04,  # scatter of the edge about the ellipse
+    "agree": 2.739,  # overlap with the network's masks, the best
+    "agree_sure": 2.918,  # the same times that mask's predicted IoU
+    "picture": 1.607,  # probability by `eye.candidates`, as far as it means the same place
+    "picture_refined": 1.617,
+    "click_out": -1.913,  # how far the click lies near or beyond the outline
+    "size": -0.507,  # log of the diameter over a third of the picture's shorter side
+    "size_2": -0.085,
+    "flat": -0.095,
+    "bright": 0.683,
+    "unlike": -4.048,  # grey level under the click against the inside's
+    "constant": -6.139,
 }
 IRIS_WEIGHTS = {
-    "refined": 2.25,
-    "rim_share": 0.63,
-    "contrast": -0.931,
-    "roughness": -3.109,
-    "agree": 3.545,
-    "agree_sure": 1.9,
-    "clear": 0.678,  # height of the limbus's rise, by `eye.candidates`
-    "picture": -0.704,  # 1: seen by the picture alone
-    "click_out": -2.619,
-    "click_in": 0.562,  # how far the click lies in the pupil
-    "ratio": -0.919,  # log of iris over pupil diameter, less .9
-    "ratio_2": 1.738,
-    "off": -10.088,  # distance of both centres over the diameter
-    "flat": -2.991,
-    "constant": -2.322,
+    "refined": 2.544,
+    "rim_share": 0.271,
+    "contrast": -1.361,
+    "roughness": -3.19,
+    "agree": 3.264,
+    "agree_sure": 2.15,
+    "clear": 0.586,  # height of the limbus's rise, by `eye.candidates`
+    "picture": -0.903,  # 1: seen by the picture alone
+    "click_out": -3.338,
+    "click_in": 0.635,  # how far the click lies in the pupil
+    "ratio": -1.185,  # log of iris over pupil diameter, less .9
+    "ratio_2": 1.515,
+    "off": -10.189,  # distance of both centres over the diameter
+    "flat": -2.946,
+    "constant": -2.022,
 }
 
 _FARTHEST_CLICK = 1.3  # of the way from the centre to the outline
