@@ -150,7 +150,9 @@ def _legend(canvas: Picture, objects: Sequence[Drawn], title: str) -> None:
         entries.setdefault(f"{item.name} {item.state}".strip(), item)
     y = canvas.shape[0] - 6 - height * (len(entries) - 1)
     for text, item in entries.items():
-        _text(canvas, text, (4, y), scale, item.color or color_of(item.name))
+        # Towards white: dark blue cannot be read on a dark plate.
+        red, green, blue = (c + 2 * (255 - c) // 5 for c in item.color or color_of(item.name))
+        _text(canvas, text, (4, y), scale, (red, green, blue))
         y += height
 
 
