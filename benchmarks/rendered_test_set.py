@@ -124,12 +124,12 @@ def track_clip(
     clip: TestClip, opened: OpenedModel, *, zoom: str = AUTO, bare: bool = False
 ) -> Iterator[list[ObjectFrame]]:
     """Masks of every frame, as `ocusam eye` gets them; `bare`: from the clicks alone."""
-    views = plan_views(PICTURE, "none")
+    views, clear = plan_views(PICTURE, "none"), None if bare else ClearClicks
     if zoom == AUTO:
-        choices = choose_rectangles(clip.source(), clip.prompts, opened.predictor, views)
+        choices = choose_rectangles(clip.source(), clip.prompts, opened.predictor, views, clear=clear)
         views = zoomed(views, zoom_text(c.region for c in choices if c.region is not None))
-    clear = None if bare else ClearClicks()
-    yield from follow(clip.source(), clip.prompts, opened.predictor, views, clear=clear)
+    own = None if clear is None else clear()
+    yield from follow(clip.source(), clip.prompts, opened.predictor, views, clear=own)
 
 
 def whole_mask(item: ObjectFrame) -> NDArray[np.bool_]:

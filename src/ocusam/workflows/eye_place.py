@@ -7,10 +7,11 @@ Notable choices: the network answers the prompts on the whole picture first; whe
 that is the only picture looked at. Else some frames spread over the whole video are tracked, one after the
 other, with the memory that tracking has: masks are coarse then, but say where the eye goes, which no single
 frame can. Masks that the network itself rates low are left out. The iris is that of the picture
-(`eye.candidates`) where its rim is clear, since a coarse mask of it is often too large. Then the prompts are
-answered in the rectangle too, and it is dropped where the network is clearly less sure there than in the
-whole picture: the place was wrong, or the picture too coarse to be enlarged. What was decided is stored with
-the run, so that a run that goes on, and a correction, have the same rectangle.
+(`eye.candidates`) where its rim is clear, since a coarse mask of it is often too large. Then the prompted
+frames and those after them are tracked in the rectangle and in the whole picture, with the prompts made clear
+as the run will make them, and the rectangle is dropped where the network is clearly less sure in it: the
+place was wrong, or the picture too coarse to be enlarged. What was decided is stored with the run, so that a
+run that goes on, and a correction, have the same rectangle.
 
 What it does not know: what happens between the frames looked at.
 """
@@ -18,7 +19,7 @@ What it does not know: what happens between the frames looked at.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -32,10 +33,11 @@ from ocusam.eye.signals import KNOWN_OBJECTS, KNOWN_PATTERN, measure
 from ocusam.video.reader import open_video
 from ocusam.video.source import IterableSource, VideoSource
 from ocusam.video.thinned import ThinnedSource
+from ocusam.workflows.find.clicks import ClearClicks
 from ocusam.workflows.inputs.settings import RunSettings
 from ocusam.workflows.inputs.views import plan_views
 from ocusam.workflows.inputs.zoom import AUTO, OFF, Choice, Sighting, choose, zoom_text, zoomed
-from ocusam.workflows.session.follow import Predictor, Progress, follow
+from ocusam.workflows.session.follow import Clear, Predictor, Progress, follow
 from ocusam.workflows.session.models import open_predictor
 from ocusam.workflows.session.resume import read_record
 from ocusam.workflows.session.run_folder import check_free
@@ -103,7 +105,12 @@ def zoom_start(
         views = plan_views(source.size, settings.views)
         opened = open_predictor(model, weights, device, settings)
         why = _why_not(source, pack, opened.predictor)
-        choices = [] if why else choose_rectangles(source, pack.prompts, opened.predictor, views, progress)
+        clear = ClearClicks if settings.clear_clicks else None
+        choices = (
+            []
+            if why
+            else choose_rectangles(source, pack.prompts, opened.predictor, views, progress, clear=clear)
+        )
     finally:
         if not isinstance(video, VideoSource):
             source.close()
@@ -148,6 +155,7 @@ def choose_rectangles(
     predictor: Predictor,
     views: Sequence[View],
     progress: Progress | None = None,
+    clear: Callable[[], Clear] | None = None,
 ) -> list[Choice]:
     """Look at the prompted frames, then, where a rectangle may help, at frames all over the video.
 
@@ -157,6 +165,7 @@ def choose_rectangles(
         predictor: a tracker that tells its `image_size`.
         views: of the picture.
         progress: called after every frame.
+        clear: makes what the run will make prompts clear with; None: they are entered as they are.
 
     Returns:
         One choice for every view with a prompt, in order.
@@ -170,8 +179,7 @@ def choose_rectangles(
     def decide(seen: dict[int, _Seen]) -> dict[int, Choice]:
         return {v.index: choose(v, seen[v.index].eye, prompts, side) for v in views if v.index in seen}
 
-    whole = look(clicked, views)
-    choices = decide(whole)
+    choices = decide(look(clicked, views))
     spread = _spread(source.num_frames)
     if spread and any(choice.region is not None for choice in choices.values()):
         try:
@@ -182,8 +190,14 @@ def choose_rectangles(
         choices |= {view: c for view, c in wider.items() if choices[view].region is not None}
     regions = [choice.region for choice in choices.values() if choice.region is not None]
     if regions:
-        narrow = look(clicked, zoomed(views, zoom_text(regions)))
-        choices = {k: _unless_less_sure(choice, whole[k], narrow[k]) for k, choice in choices.items()}
+        tried = _with_next(clicked, source.num_frames)
+
+        def follow_on(places: Sequence[View]) -> dict[int, _Seen]:
+            own = None if clear is None else clear()
+            return _look(source, prompts, predictor, places, tried, progress, own)
+
+        wide, narrow = follow_on(views), follow_on(zoomed(views, zoom_text(regions)))
+        choices = {k: _unless_less_sure(choice, wide[k], narrow[k]) for k, choice in choices.items()}
     return [choices[view] for view in sorted(choices)]
 
 
@@ -198,13 +212,19 @@ def _unless_less_sure(choice: Choice, whole: _Seen, narrow: _Seen) -> Choice:
     return replace(choice, region=None, gain=1.0, why=why)
 
 
+def _with_next(clicked: Sequence[int], count: int | None) -> list[int]:
+    """Prompted frames and the ones after them, as far as there are any."""
+    return sorted({*clicked, *(k + 1 for k in clicked if count is None or k + 1 < count)})
+
+
 @dataclass
 class _Seen:
     """What was seen of a view on some frames."""
 
     eye: list[Sighting] = field(default_factory=list)
     answers: list[float] = field(default_factory=list)
-    """Predicted IoU of the pupil (where none is tracked, of the iris) on every frame; 0 where not found."""
+    """Predicted IoU of the pupil (where none is tracked, of the iris) on every frame without a prompt; 0
+    where not found."""
 
     @property
     def sure(self) -> float:
@@ -225,6 +245,7 @@ def _look(
     views: Sequence[View],
     frames: Sequence[int],
     progress: Progress | None,
+    clear: Clear | None = None,
 ) -> dict[int, _Seen]:
     """Track some frames; what was seen of each view."""
     number = {frame: i for i, frame in enumerate(frames)}
@@ -238,13 +259,14 @@ def _look(
         def told(done: int, total: int | None, what: str) -> None:
             said(done, None, "looking where the eye is")
 
-    for objects in follow(thin, moved, predictor, views, progress=told):
+    prompted = {number[prompt.frame_idx] for prompt in prompts}
+    for objects in follow(thin, moved, predictor, views, progress=told, clear=clear):
         of_view = out.setdefault(objects[0].view.index, _Seen())
         seen = _sighting(objects)
         if seen is not None:
             of_view.eye.append(replace(seen, frame_idx=frames[seen.frame_idx]))
         eye = {o.name: o.predicted_iou if o.object_score > 0 else 0.0 for o in objects}
-        if "pupil" in eye or "iris" in eye:
+        if ("pupil" in eye or "iris" in eye) and objects[0].frame_idx not in prompted:
             of_view.answers.append(eye["pupil"] if "pupil" in eye else eye["iris"])
     return out
 
