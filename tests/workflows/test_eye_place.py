@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from fake_predictor import BACKGROUND, FakeOutput, FakePredictor, FakeState, eye_picture, eye_truth
-from ocusam.core.errors import OutputError, PromptError
+from ocusam.core.errors import InputError, OutputError, PromptError
 from ocusam.core.prompts import parse_point
 from ocusam.video.reader import open_video
 from ocusam.workflows.eye import EyeRecording, track_eye
@@ -101,6 +101,20 @@ def test_a_rectangle_in_which_the_network_is_less_sure_is_dropped(close: float, 
     assert ("region" in view) is used and view["frames_seen"] == 1 + 24 // 12
     if not used:
         assert "less sure" in view["why"] and "0.75 instead of 0.90" in view["why"]
+
+
+def test_a_damaged_picture_behind_the_click_leaves_the_rectangle_unchecked() -> None:
+    source = open_video(large())
+    original = source.read
+
+    def read(index: int) -> Any:
+        if index == 11:
+            raise InputError("frame 11 is damaged")
+        return original(index)
+
+    source.read = read  # type: ignore[method-assign]
+    (choice,) = choose_rectangles(source, [parse_point(CLICKS[0])], SizedPredictor(), plan_views(source.size))
+    assert choice.region is not None
 
 
 def test_each_view_has_its_own_rectangle() -> None:

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -46,9 +47,7 @@ LOOKS = 16
 """Frames spread over the video that are looked at; at most one of `_ONE_OF` frames."""
 _ONE_OF = 12
 _SURE = 0.5  # predicted IoU from which a mask says where the eye is
-_LESS_SURE = (
-    0.1  # predicted IoU by which the rectangle may be worse: twice its calibration error (model card)
-)
+_LESS_SURE = 0.1  # predicted IoU by which a rectangle may be worse: more than that is usually off by
 _CLEAR_LIMBUS = 0.08  # of the picture's contrast, as in `find_parts`
 _SAME = 0.5  # overlap from which a shape on the picture and the network's mask are the same pupil
 
@@ -173,17 +172,15 @@ def choose_rectangles(
     side = int(predictor.image_size)  # type: ignore[attr-defined]
     clicked = sorted({prompt.frame_idx for prompt in prompts})
 
-    def look(frames: Sequence[int], places: Sequence[View]) -> dict[int, _Seen]:
-        return _look(source, prompts, predictor, places, frames, progress)
-
-    def decide(seen: dict[int, _Seen]) -> dict[int, Choice]:
+    def decide(frames: Sequence[int]) -> dict[int, Choice]:
+        seen = _look(source, prompts, predictor, views, frames, progress)
         return {v.index: choose(v, seen[v.index].eye, prompts, side) for v in views if v.index in seen}
 
-    choices = decide(look(clicked, views))
+    choices = decide(clicked)
     spread = _spread(source.num_frames)
     if spread and any(choice.region is not None for choice in choices.values()):
         try:
-            wider = decide(look(sorted({*clicked, *spread}), views))
+            wider = decide(sorted({*clicked, *spread}))
         except InputError:
             wider = {}  # a damaged picture: what the prompted frames show has to do
         # More frames can only say that a view needs more room.
@@ -196,8 +193,9 @@ def choose_rectangles(
             own = None if clear is None else clear()
             return _look(source, prompts, predictor, places, tried, progress, own)
 
-        wide, narrow = follow_on(views), follow_on(zoomed(views, zoom_text(regions)))
-        choices = {k: _unless_less_sure(choice, wide[k], narrow[k]) for k, choice in choices.items()}
+        with suppress(InputError):  # a damaged picture behind a prompted one: the rectangle stands unchecked
+            wide, narrow = follow_on(views), follow_on(zoomed(views, zoom_text(regions)))
+            choices = {k: _unless_less_sure(choice, wide[k], narrow[k]) for k, choice in choices.items()}
     return [choices[view] for view in sorted(choices)]
 
 
