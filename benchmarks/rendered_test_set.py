@@ -42,11 +42,12 @@ from rendered_scores import Row, by_stratum, summary, table
 from rendered_strata import VERSION, strata_of
 
 from ocusam.core.errors import OcusamError
+from ocusam.core.geometry import Ellipse
 from ocusam.core.masklet import ObjectFrame
 from ocusam.core.prompts import ObjectPrompt
 from ocusam.eye.long_rows import LongRows
 from ocusam.eye.signals import TRACKED
-from ocusam.eye.whole_frame import measure_object
+from ocusam.eye.whole_frame import measure_frame
 from ocusam.model.config import get_config
 from ocusam.report.overlay import Drawn, draw
 from ocusam.synthetic.draw import draw_style
@@ -140,8 +141,20 @@ def whole_mask(item: ObjectFrame) -> NDArray[np.bool_]:
     return out
 
 
-def score_object(item: ObjectFrame, truth: EyeFrame, cell_px: float) -> Row:
-    """One object on one frame: confidence, IoU of the mask, and what the measurement makes of it."""
+def score_frame(objects: list[ObjectFrame], truth: EyeFrame, cell_px: float) -> list[Row]:
+    """All objects of one frame: confidence, IoU of the mask, and what the measurement makes of it."""
+    by_mask = measure_frame([replace(item, picture=None) for item in objects], spots=False).objects
+    by_picture = measure_frame(objects, spots=False).objects
+    return [
+        score_object(item, truth, cell_px, {"mask": mask.ellipse, "picture": picture.ellipse})
+        for item, mask, picture in zip(objects, by_mask, by_picture, strict=True)
+    ]
+
+
+def score_object(
+    item: ObjectFrame, truth: EyeFrame, cell_px: float, outlines: dict[str, Ellipse | None]
+) -> Row:
+    """One object on one frame, with its ellipses by the ways of measuring."""
     coverage, whole = truth.coverage[item.name], truth.ellipses[item.name]
     visible = float(coverage.sum(dtype=np.int64)) / 255
     present = visible * cell_px >= VISIBLE_AREA_PX
@@ -160,8 +173,7 @@ def score_object(item: ObjectFrame, truth: EyeFrame, cell_px: float) -> Row:
     row["iou"] = round(int((found & real).sum()) / union, 4) if union else 0.0
     if whole is None:
         return row
-    for way, picture in (("mask", None), ("picture", item.picture)):
-        ellipse = measure_object(replace(item, picture=picture)).ellipse
+    for way, ellipse in outlines.items():
         row[f"off_px_{way}"] = None if ellipse is None else round(math.dist(ellipse.center, whole.center), 3)
         row[f"ellipse_iou_{way}"] = None if ellipse is None else round(whole.iou(ellipse), 4)
     row["major_px"] = round(whole.major, 2)
@@ -199,7 +211,8 @@ def run_clip(number: int, opened: OpenedModel, given: argparse.Namespace) -> Row
         if objects[0].view.size != PICTURE:
             zoom = "zoomed"
         work.on_frame([item for item in objects if item.name == "pupil" or item.name.startswith("cr")])
-        rows += [score_object(i, clip.frames[i.frame_idx], cell) for i in objects if i.frame_idx > 0]
+        if objects[0].frame_idx > 0:
+            rows += score_frame(objects, clip.frames[objects[0].frame_idx], cell)
     score_followed(rows, clip, work)
     strata = {**strata_of(clip.frames[0], clip.fps), "tracked in": zoom}
     return {"clip": number, "seed": clip.seed, "strata": strata, "rows": rows}

@@ -19,8 +19,7 @@ from pathlib import Path
 from unittest import mock
 
 from ocusam.core.masklet import ObjectFrame
-from ocusam.eye.signals import Measurement
-from ocusam.eye.whole_frame import measure_object
+from ocusam.eye.whole_frame import Measured, measure_frame
 from ocusam.model.config import get_config
 from ocusam.workflows import evaluate
 from ocusam.workflows.scoring.annotations import read_annotations
@@ -30,10 +29,10 @@ from ocusam.workflows.scoring.annotations import read_annotations
 def by_the_mask_alone() -> Iterator[None]:
     """Measure without the picture."""
 
-    def measure(item: ObjectFrame) -> Measurement:
-        return measure_object(replace(item, picture=None))
+    def measure(objects: list[ObjectFrame], *, spots: bool) -> Measured:
+        return measure_frame([replace(item, picture=None) for item in objects], spots=spots)
 
-    with mock.patch.object(evaluate, "measure_object", measure):
+    with mock.patch.object(evaluate, "measure_frame", measure):
         yield
 
 

@@ -14,14 +14,19 @@ PUPIL = Ellipse((100.3, 80.7), (60, 45), 30)
 
 
 def fit(
-    shape: Ellipse, *, top: float = -999.0, bottom: float = 999.0, both_lids: bool = False
+    shape: Ellipse,
+    *,
+    top: float = -999.0,
+    bottom: float = 999.0,
+    both_lids: bool = False,
+    inner: Ellipse | None = None,
 ) -> EllipseFit | None:
     """Fit a shape of which a lid hides all above y = top and below y = bottom."""
     yy, xx = np.mgrid[0 : SIZE[0], 0 : SIZE[1]]
     values = -shape.distance(np.stack([xx, yy], axis=-1))
     values = np.minimum(values, np.minimum(yy - top, bottom - yy)).astype(np.float32)
     contour = outer_contour(cv2.resize(values, LOW[::-1], interpolation=cv2.INTER_AREA), SIZE)
-    return fit_rim(contour, both_lids=both_lids) if contour is not None else None
+    return fit_rim(contour, both_lids=both_lids, inner=inner) if contour is not None else None
 
 
 @given(
@@ -82,6 +87,23 @@ def test_an_iris_cut_above_and_below_is_completed() -> None:
     found = fit(iris, top=60, bottom=125, both_lids=True)
     assert found is not None
     assert found.ellipse.iou(iris) > 0.97
+
+
+@pytest.mark.parametrize(("top", "bottom"), [(66.0, 102.0), (70.0, 108.0), (60.0, 96.0)])
+def test_an_iris_hardly_in_sight_lies_around_its_pupil(top: float, bottom: float) -> None:
+    iris, pupil = Ellipse((96.4, 84.1), (110, 96), 70), Ellipse((98.0, 83.0), (40, 35), 66)
+    known = fit(iris, top=top, bottom=bottom, both_lids=True, inner=pupil)
+    alone = fit(iris, top=top, bottom=bottom, both_lids=True)
+    assert known is not None
+    assert known.ellipse.iou(iris) > 0.9
+    assert alone is None or alone.ellipse.iou(iris) < 0.5
+
+
+def test_a_whole_iris_does_not_mind_a_pupil_beside_its_middle() -> None:
+    iris = Ellipse((96.4, 84.1), (110, 104), 70)
+    found = fit(iris, both_lids=True, inner=Ellipse((108.0, 84.0), (40, 24), 0))
+    assert found is not None
+    assert found.ellipse.iou(iris) > 0.985
 
 
 def test_a_pupil_leaving_the_picture_is_completed() -> None:

@@ -47,6 +47,22 @@ def test_earlier_logits_alone_or_with_points(predictor):
     assert alone.shape == (1, 40, 56)
 
 
+def test_no_prompt_at_all_is_answered_without_a_prompt_token(predictor, network, monkeypatch):
+    seen = []
+    decode_all = network.sam_mask_decoder.decode_all
+
+    def watched(embedding, positions, sparse, *rest):
+        seen.append(sparse.shape[:2])
+        return decode_all(embedding, positions, sparse, *rest)
+
+    monkeypatch.setattr(network.sam_mask_decoder, "decode_all", watched)
+    masks, iou, low_res = predictor.predict(return_logits=True)
+    # As published: neither a click nor the padding that a frame of a video gets.
+    assert seen == [(1, 0)]
+    assert masks.shape == (3, 40, 56) and iou.shape == (3,) and low_res.shape == (3, 16, 16)
+    assert not np.allclose(masks, predictor.predict([[14, 20]], [1], return_logits=True)[0])
+
+
 def test_box_corners_come_before_points(predictor):
     both, _, _ = predictor.predict([[14, 20]], [1], box=[4, 10, 28, 30], return_logits=True)
     as_points, _, _ = predictor.predict([[4, 10], [28, 30], [14, 20]], [2, 3, 1], return_logits=True)

@@ -136,7 +136,6 @@ PROMPTS: list[tuple[str, dict[str, Any], str]] = [
     (LABEL, {"labels": [4]}, "allowed are 1"),
     (LABEL, {"labels": [-2]}, "allowed are 1"),
     (LABEL, {"labels": [0.5]}, "allowed are 1"),
-    (EMPTY, {"points": None, "labels": None}, "at least one point"),
     (EMPTY, {"points": np.zeros((0, 2)), "labels": []}, "N at least 1"),
     ("no labels", {"labels": None}, "belong together"),
     ("no points", {"points": None}, "belong together"),
@@ -172,6 +171,7 @@ BOX_JOINS: dict[str, Any] = {"box": GOOD_BOX, "clear_old_points": False}
 VIDEO: dict[str, list[Refused]] = {
     "add_new_points_or_box": [
         *prompts(lambda r, **given: r.points(**given)),
+        (EMPTY, lambda r: r.points(points=None, labels=None), "at least one point"),
         (JOINED, lambda r: r.points(**BOX_JOINS), "clear_old_points=False"),
         (JOINED, lambda r: r.points(points=None, labels=None, **BOX_JOINS), "clear_old_points=False"),
         (FRAME, lambda r: r.points(12, 1), r"Frame 12 .* 0 to 11"),
@@ -246,6 +246,7 @@ IMAGE: dict[str, list[Refused]] = {
 CAMERA: dict[str, list[Refused]] = {
     "add_new_prompt": [
         *prompts(lambda r, **given: r.click(**given), box="bbox"),
+        (EMPTY, lambda r: r.click(points=None, labels=None), "at least one point"),
         (JOINED, lambda r: r.click(bbox=GOOD_BOX, clear_old_points=False), "clear_old_points=False"),
         (FRAME, lambda r: r.click(3, 1), "frames 0 to 2 are kept"),
         (FRAME, lambda r: r.click(-1, 1), "cannot be prompted"),

@@ -29,14 +29,18 @@ from ocusam.core.geometry import Ellipse
 from ocusam.eye.contour import Contour
 from ocusam.eye.direct_fit import MIN_POINTS, distances, fit_many, median
 from ocusam.eye.rounded import (
+    Around,
     Shape,
+    around,
     as_complex,
     circles,
+    concentric,
     ellipse_of,
     flatness_cost,
     normals_at,
     refit_shape,
     shape_of,
+    unlikeness_cost,
 )
 
 FloatArray = NDArray[np.float64]
@@ -44,13 +48,13 @@ BoolArray = NDArray[np.bool_]
 
 # A circle cut by one straight lid keeps more than half of its outline as rim, however little is in sight;
 # less than that is no cut circle. Two lids leave less.
-_MAJORITY, _MAJORITY_BOTH = 0.5, 1.0 / 3.0
+_MAJORITY, _MAJORITY_BOTH, _MAJORITY_AROUND = 0.5, 1.0 / 3.0, 0.2  # around something known, least
 _STARTS = 16  # directions in which a stretch of the outline is left out on trial
 # Plausibility of an eye's ellipse, wide on purpose: a circle tilted by 78 degrees has the axis ratio 0.2.
 _MIN_AXIS_RATIO = 0.2
 _ROUND = 0.7  # least axis ratio of which nothing more is asked
 _STRETCHES = 4  # of rim, at most, where lids cut it
-_MAX_GROWTH = 2.5  # area of the completed ellipse over that of its visible part
+_MAX_GROWTH, _MAX_GROWTH_AROUND = 2.5, 4.0  # area of the completed ellipse over that of its visible part
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,14 +104,21 @@ def _as_ellipse(row: FloatArray) -> Ellipse | None:
 
 
 def fit_rim(
-    contour: Contour, *, both_lids: bool = False, ignore: BoolArray | None = None
+    contour: Contour,
+    *,
+    both_lids: bool = False,
+    ignore: BoolArray | None = None,
+    inner: Ellipse | None = None,
 ) -> EllipseFit | None:
     """The ellipse of an object's complete outline from a contour of which a part is true rim.
 
     Args:
         contour: the outline; points on the picture's border are never rim.
         both_lids: the object may be cut on two opposite sides (an iris nearly always is, a pupil hardly
-        ever). ignore: (N,) True for points known not to be rim (for instance cut by another object), or None.
+            ever).
+        ignore: (N,) True for points known not to be rim (for instance cut by another object), or None.
+        inner: what is known to lie in its middle (an iris's pupil), px, or None: then its centre and shape
+            are expected where the outline leaves them open.
 
     Returns:
         The fit, or None in degenerate cases (hardly any rim, a line, an implausible shape).
@@ -124,16 +135,18 @@ def fit_rim(
     if np.count_nonzero(usable) < MIN_POINTS:
         return None
     tolerance = _tolerance(contour)
-    best = _best_candidate(contour, usable, tolerance)
+    within = None if inner is None else around(inner)
+    best = _best_candidate(contour, usable, tolerance, within)
     if best is None:
         return None
     rim = (np.abs(best.distance(xy)) < tolerance)[usable]
     # Two lids leave a round pupil two stretches of rim; a ragged mask agrees with anything here and there.
     stretches = np.count_nonzero(rim & ~np.roll(rim, 1))
     cut_twice = both_lids or (best.minor > _ROUND * best.major and stretches <= _STRETCHES)
-    if np.mean(rim) < (_MAJORITY_BOTH if cut_twice else _MAJORITY):
+    least = _MAJORITY_AROUND if inner is not None else _MAJORITY_BOTH if cut_twice else _MAJORITY
+    if np.mean(rim) < least:
         return _fit_all(contour, usable)
-    best, reach = _refine(best, contour, usable, tolerance)
+    best, reach = _refine(best, contour, usable, tolerance, within)
     distance = best.distance(xy)
     rim = usable & (np.abs(distance) < reach)
     if np.count_nonzero(rim) < MIN_POINTS:
@@ -153,7 +166,9 @@ def _fit_all(contour: Contour, usable: BoolArray) -> EllipseFit | None:
     return EllipseFit(plain, rms, _angular_share(plain, contour.points[rim]), rim)
 
 
-def _best_candidate(contour: Contour, usable: BoolArray, tolerance: float) -> Ellipse | None:
+def _best_candidate(
+    contour: Contour, usable: BoolArray, tolerance: float, inner: Around | None
+) -> Ellipse | None:
     """The weighting whose ellipse explains the outline best; at once the plain fit where it explains nearly
     all of it."""
     xy = contour.points
@@ -169,13 +184,20 @@ def _best_candidate(contour: Contour, usable: BoolArray, tolerance: float) -> El
             return plain
     weightings = _weightings(len(xy)) * usable
     rows = np.concatenate([fit_many(xy, weightings), circles(xy, weightings)])
+    if inner is not None:
+        rows = np.concatenate([rows, concentric(xy[usable], inner)])
     growth = math.pi / 4.0 * rows[:, 2] * rows[:, 3] / max(contour.area_px, 1.0)
-    rows = rows[(growth <= _MAX_GROWTH) & (rows[:, 3] >= _MIN_AXIS_RATIO * rows[:, 2])]
+    rows = rows[(growth <= _most(inner)) & (rows[:, 3] >= _MIN_AXIS_RATIO * rows[:, 2])]
     if not len(rows):
         return None
     growth = math.pi / 4.0 * rows[:, 2] * rows[:, 3] / max(contour.area_px, 1.0)
-    scores = _scores(distances(rows, xy), usable, tolerance, growth) - flatness_cost(rows)
+    cost = flatness_cost(rows) if inner is None else unlikeness_cost(rows, inner)
+    scores = _scores(distances(rows, xy), usable, tolerance, growth) - cost
     return _as_ellipse(rows[int(np.argmax(scores))])
+
+
+def _most(inner: Around | None) -> float:
+    return _MAX_GROWTH if inner is None else _MAX_GROWTH_AROUND
 
 
 def _tolerance(contour: Contour) -> float:
@@ -185,10 +207,10 @@ def _tolerance(contour: Contour) -> float:
     return max(0.015 * diameter, 0.2 * contour.spacing_px, 0.3)
 
 
-def _plausible(ellipse: Ellipse | Shape, contour: Contour) -> bool:
+def _plausible(ellipse: Ellipse | Shape, contour: Contour, inner: Around | None = None) -> bool:
     return (
         ellipse.minor >= _MIN_AXIS_RATIO * ellipse.major
-        and ellipse.area <= _MAX_GROWTH * max(contour.area_px, 1.0)
+        and ellipse.area <= _most(inner) * max(contour.area_px, 1.0)
         and math.isfinite(ellipse.area)
     )
 
@@ -222,7 +244,9 @@ def _scores(distance_kn: FloatArray, usable: BoolArray, tolerance: float, growth
     return np.asarray(scores - 0.1 * np.maximum(0.0, growth_k - 1.0))
 
 
-def _refine(start: Ellipse, contour: Contour, usable: BoolArray, tolerance: float) -> tuple[Ellipse, float]:
+def _refine(
+    start: Ellipse, contour: Contour, usable: BoolArray, tolerance: float, inner: Around | None
+) -> tuple[Ellipse, float]:
     """Robust refit with a reach that shrinks to 4 robust standard deviations of the rim points, so that the
     ends of a lid's edge, which nearly touch the ellipse, lose their say. -> (ellipse, reach px)."""
     points = as_complex(contour.points)
@@ -241,8 +265,8 @@ def _refine(start: Ellipse, contour: Contour, usable: BoolArray, tolerance: floa
         step = 2.0 * math.pi * best.p / len(weights)
         together = max(1.0, 2.0 * contour.spacing_px / max(step, 1e-6))
         variance = max(spread, 0.05 * contour.spacing_px) ** 2 * together
-        fitted = refit_shape(points, weights, best, variance, at)
-        if fitted is None or not _plausible(fitted, contour):
+        fitted = refit_shape(points, weights, best, variance, at, inner=inner)
+        if fitted is None or not _plausible(fitted, contour, inner):
             break
         best, reach = fitted, next_reach
     return ellipse_of(best), reach

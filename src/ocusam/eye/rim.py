@@ -8,14 +8,16 @@ Notable choices: the step's direction (dark or bright pupil) and the grey levels
 from the picture itself, as medians over all normals, so nothing has to be set for a camera. A place counts
 only where both sides look like most others: a lid, lashes, the picture's border or a reflection lying on the
 rim look different and are left out (a reflection's near edge is a strong step of the right direction, but
-what lies behind it is too bright). The search narrows in three rounds, the later ones about the ellipse of
-the one before. Sub-pixel places come from a parabola through the gradient's peak. The scatter of the places
-about the ellipse, carried through the fit, gives the standard deviation of the centre. Where too few places
-agree, there is no answer and the mask's outline stands.
+what lies behind it is too bright). The search begins close to the mask's outline, which is right more often
+than not, and ends there when most of the rim in sight agrees. Else it begins anew farther away and narrows
+in three rounds, each about the ellipse of the one before; an iris's answer that little of the rim supports
+must still pass by what the mask takes for rim (lids, long and clear, drew whole irises to them). Sub-pixel
+places come from a parabola through the gradient's peak. The scatter of the places about the ellipse, carried
+through the fit, gives the standard deviation of the centre. Where too few places agree, there is no answer
+and the mask's outline stands.
 
-The idea of looking along rays for the pupil's edge is that of Starburst (Li, Winfield and Parkhurst 2005, DOI
-10.1109/CVPR.2005.531); that the rays start at a mask's outline, not at a guessed centre, is why few go
-astray.
+Looking along rays for the pupil's edge is the idea of Starburst (Li, Winfield and Parkhurst 2005, DOI
+10.1109/CVPR.2005.531); here they start at a mask's outline, not at a guessed centre, so few go astray.
 
 What it does not know: other frames, other objects, the network.
 """
@@ -36,20 +38,26 @@ from ocusam.eye.direct_fit import MIN_POINTS, distances, fit_many, median
 from ocusam.eye.rim_lines import FINE, NORMALS, Smoothed
 from ocusam.eye.rim_polish import Polished, normals_of, polish
 from ocusam.eye.rounded import (
+    Around,
     ComplexArray,
+    as_complex,
     circles,
     ellipse_of,
     flatness_cost,
     normals_at,
     refit_shape,
     shape_of,
+    unlikeness_cost,
 )
+from ocusam.eye.rounded import around as around_of
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
 
 _NORMALS = 72
-_REACHES = (0.36, 0.2, 0.12)  # of the mean radius, one a round
+_NEAR, _FAR = (0.12, 0.12), (0.36, 0.2, 0.12)  # reaches as shares of the mean radius, one a round
+_FARTHEST = 0.1  # from the mask's rim, as a share of its diameter, for an answer that convinces less
+_CONVINCING = 0.7  # of the normals looked at carry the answer: no need to look farther
 _LEAST_REACH_PX = 3.0
 _STEP_PX = 0.5
 _REFITS = 3
@@ -83,6 +91,8 @@ def refine_rim(
     rim_points: FloatArray | None = None,
     *,
     else_around: bool = False,
+    hold: bool = False,
+    inner: Ellipse | None = None,
 ) -> RimFit | None:
     """Fit an ellipse to the picture's edge near `start`.
 
@@ -92,6 +102,9 @@ def refine_rim(
         rim_points: (N, 2) points of the mask's outline that are true rim; where there are none (a lid, the
             border), the picture is not looked at either. None: look all around.
         else_around: where those points lead to no answer, look all around too.
+        hold: an answer that little of the rim supports must pass by those points: for an iris, beside which a
+            lid's edge is as clear as its own. A poor mask of a pupil is mended better without.
+        inner: what is known to lie in its middle, as of `ellipse.fit_rim`.
 
     Returns:
         The fit, or None where the picture shows no rim near `start` that agrees well enough.
@@ -104,18 +117,42 @@ def refine_rim(
     radius = 0.25 * (start.major + start.minor)
     if radius < 2.0 or start.minor < 0.2 * start.major:
         return None
-    around = _Surroundings(picture, start, radius)
-    found = _refined(around, start, rim_points)
+    around = _Surroundings(picture, start, radius, None if inner is None else around_of(inner))
+    believed = rim_points if hold else None
+    found = _refined(around, start, rim_points, believed)
     if found is None and else_around and rim_points is not None:
-        found = _refined(around, start, None)
+        found = _refined(around, start, None, believed)
     return found
 
 
-def _refined(around: _Surroundings, start: Ellipse, rim_points: FloatArray | None) -> RimFit | None:
-    radius = 0.25 * (start.major + start.minor)
+def _refined(
+    around: _Surroundings, start: Ellipse, rim_points: FloatArray | None, believed: FloatArray | None
+) -> RimFit | None:
+    """The answer near the mask's outline where most of the rim agrees; else that or the one of the wider
+    search, whichever more of the rim agrees with. `believed`: points it must pass by."""
     seen = np.ones(_NORMALS, dtype=np.bool_) if rim_points is None else _seen(start, rim_points)
+    enough = _CONVINCING * np.count_nonzero(seen) / len(seen)
+    near = _searched(around, start, rim_points, seen, _NEAR)
+    if near is not None and near.share >= enough:
+        return near
+    far = _searched(around, start, rim_points, seen, _FAR)
+    if far is not None and far.share < enough and believed is not None:
+        off = np.abs(normals_at(as_complex(believed), shape_of(far.ellipse))[2])
+        if np.percentile(off, 90) > _FARTHEST * 0.5 * (start.major + start.minor):
+            far = None
+    return max((f for f in (near, far) if f is not None), key=lambda f: f.share, default=None)
+
+
+def _searched(
+    around: _Surroundings,
+    start: Ellipse,
+    rim_points: FloatArray | None,
+    seen: BoolArray,
+    reaches: tuple[float, ...],
+) -> RimFit | None:
+    radius = 0.25 * (start.major + start.minor)
     now, contrast, carriers = start, 0.0, seen
-    for number, reach in enumerate(_REACHES):
+    for number, reach in enumerate(reaches):
         rough = around.fit(now, max(_LEAST_REACH_PX, reach * radius), seen, first=number == 0)
         if rough is None:
             return None
@@ -137,9 +174,12 @@ def _refined(around: _Surroundings, start: Ellipse, rim_points: FloatArray | Non
 class _Surroundings:
     """The smoothed part of a picture around one object."""
 
-    def __init__(self, picture: NDArray[np.uint8], start: Ellipse, radius: float) -> None:
+    def __init__(
+        self, picture: NDArray[np.uint8], start: Ellipse, radius: float, inner: Around | None
+    ) -> None:
+        self._inner = inner
         sigma = min(max(0.8, 0.04 * radius), 3.0)
-        margin = (1.0 + 2.0 * max(_REACHES)) * 0.5 * start.major + 4.0 * sigma + 4.0
+        margin = (1.0 + 2.0 * max(_FAR)) * 0.5 * start.major + 4.0 * sigma + 4.0
         x0, y0 = (max(0, math.floor(c - margin)) for c in start.center)
         part = picture[y0 : y0 + math.ceil(2 * margin) + 2, x0 : x0 + math.ceil(2 * margin) + 2]
         if part.ndim == 3:
@@ -174,9 +214,36 @@ class _Surroundings:
         if np.count_nonzero(valid) < _least(seen):
             return None
         near = max(0.25 * reach, 0.7)
-        start = _consensus(places, valid, near) if first else about
-        found = None if start is None else _robust(places, valid, start, near, _least(seen))
+        start = _consensus(places, valid, near, self._inner) if first else about
+        found = None if start is None else self._robust(places, valid, start, near, _least(seen))
         return None if found is None else (found[0], contrast, found[1])
+
+    def _robust(
+        self, places: ComplexArray, valid: BoolArray, start: Ellipse, near: float, least: float
+    ) -> tuple[Ellipse, BoolArray] | None:
+        """Refit with Tukey weights whose reach shrinks from `near` px to 3.5 robust standard deviations."""
+        known = np.flatnonzero(valid)
+        places, shape = places[known], shape_of(start)
+        weights = np.zeros(len(known))
+        for _ in range(_REFITS):
+            at = normals_at(places, shape)
+            away = np.abs(at[2])
+            close = away[away < near]
+            if len(close) < MIN_POINTS:
+                return None
+            spread = 1.4826 * median(close)
+            near = min(near, max(3.5 * spread, 0.35))
+            weights = np.maximum(1.0 - (away / near) ** 2, 0.0) ** 2
+            # Neighbouring places share what the iris does to them: count three as one.
+            new = refit_shape(places, weights, shape, 3.0 * max(spread, 0.1) ** 2, at, inner=self._inner)
+            if new is None:
+                return None
+            shape = new
+        if np.count_nonzero(weights) < least:
+            return None
+        carriers = np.zeros(len(valid), dtype=np.bool_)
+        carriers[known[weights > 0.2]] = True
+        return ellipse_of(shape), carriers
 
     def _noisier(self, levels: float) -> bool:
         """Whether the standard deviation of the pixels' noise is more than so many grey levels (Immerkaer
@@ -205,6 +272,7 @@ class _Surroundings:
             seen=_soft(seen, about.angle),
             carriers=_soft(carriers, about.angle, grow=False),
             outline=outline,
+            inner=self._inner,
         )
         if found is None or found.share < _least(seen) / len(seen):
             return None
@@ -233,34 +301,6 @@ def _spread(values: FloatArray, n: int) -> FloatArray:
     )
 
 
-def _robust(
-    places: ComplexArray, valid: BoolArray, start: Ellipse, near: float, least: float
-) -> tuple[Ellipse, BoolArray] | None:
-    """Refit with Tukey weights whose reach shrinks from `near` px to 3.5 robust standard deviations."""
-    known = np.flatnonzero(valid)
-    places, shape = places[known], shape_of(start)
-    weights = np.zeros(len(known))
-    for _ in range(_REFITS):
-        at = normals_at(places, shape)
-        away = np.abs(at[2])
-        close = away[away < near]
-        if len(close) < MIN_POINTS:
-            return None
-        spread = 1.4826 * median(close)
-        near = min(near, max(3.5 * spread, 0.35))
-        weights = np.maximum(1.0 - (away / near) ** 2, 0.0) ** 2
-        # Neighbouring places share what the iris does to them: count three as one.
-        new = refit_shape(places, weights, shape, 3.0 * max(spread, 0.1) ** 2, at)
-        if new is None:
-            return None
-        shape = new
-    if np.count_nonzero(weights) < least:
-        return None
-    carriers = np.zeros(len(valid), dtype=np.bool_)
-    carriers[known[weights > 0.2]] = True
-    return ellipse_of(shape), carriers
-
-
 def _median(levels: FloatArray) -> float:
     levels = levels.ravel()
     if not math.isfinite(levels.sum()):
@@ -278,15 +318,14 @@ def _percentile(values: FloatArray, percent: float) -> float:
 
 
 def _seen(ellipse: Ellipse, rim_points: FloatArray) -> BoolArray:
-    """Which normals start where the mask's outline is true rim, by parameter angle. -> (normals,)."""
+    """Which normals start where the mask's outline is true rim. -> (normals,)."""
     angle = math.radians(ellipse.angle)
     dx, dy = (rim_points - np.array(ellipse.center)).T
     u, v = dx * math.cos(angle) + dy * math.sin(angle), dy * math.cos(angle) - dx * math.sin(angle)
     t = np.arctan2(v / ellipse.minor, u / ellipse.major) % (2.0 * math.pi)
     there = np.zeros(_NORMALS, dtype=np.bool_)
     there[np.round(t * (_NORMALS / (2.0 * math.pi))).astype(int) % _NORMALS] = True
-    # Points of an outline and normals do not fall together one to one.
-    return there | np.roll(there, 1) | np.roll(there, -1)
+    return there | np.roll(there, 1) | np.roll(there, -1)  # points and normals do not fall together
 
 
 def _least(seen: BoolArray) -> float:
@@ -336,7 +375,7 @@ def _places(
     return offsets[best] + shift * _STEP_PX, np.asarray(valid, dtype=np.bool_)
 
 
-def _consensus(places: ComplexArray, valid: BoolArray, near: float) -> Ellipse | None:
+def _consensus(places: ComplexArray, valid: BoolArray, near: float, inner: Around | None) -> Ellipse | None:
     """Of fits that each leave out another stretch, the one with most places close by."""
     xy = places.view(np.float64).reshape(-1, 2)
     weightings = _leave_out(len(xy)) * valid
@@ -346,7 +385,8 @@ def _consensus(places: ComplexArray, valid: BoolArray, near: float) -> Ellipse |
     if not len(rows):
         return None
     votes = np.maximum(1.0 - (distances(rows, xy[valid]) / near) ** 2, 0.0).mean(axis=1)
-    x, y, major, minor, angle = rows[int(np.argmax(votes - flatness_cost(rows)))].tolist()
+    cost = flatness_cost(rows) if inner is None else unlikeness_cost(rows, inner)
+    x, y, major, minor, angle = rows[int(np.argmax(votes - cost))].tolist()
     return Ellipse((x, y), (major, minor), math.degrees(angle) % 180.0)
 
 

@@ -44,6 +44,7 @@ from ocusam.eye.rim_lines import (
     tukey,
 )
 from ocusam.eye.rounded import (
+    Around,
     ComplexArray,
     Shape,
     as_complex,
@@ -111,6 +112,7 @@ def polish(
     seen: FloatArray | None = None,
     carriers: FloatArray | None = None,
     outline: FloatArray | None = None,
+    inner: Around | None = None,
 ) -> Polished | None:
     """Move an ellipse to where the picture's edge supports it best.
 
@@ -122,6 +124,7 @@ def polish(
         carriers: (NORMALS,) weights of those normals that are known to cross the right edge: they say what
             is usual there; None: those of `seen`.
         outline: (M, 2) points of the rim by the mask, px: a weak hold where the picture has none.
+        inner: what lies within, instead of the wish for roundness.
 
     Returns:
         The ellipse with its standard deviations, or None where too little of an edge carries it.
@@ -138,7 +141,9 @@ def polish(
         found = edge_on(picture, shape, width, sign, (weights, known), noise)
         if found is None:
             return None
-        found, step = _step_of(found, shape, (noise.along, rim, known), _REWEIGHTINGS if number > 1 else 2)
+        found, step = _step_of(
+            found, shape, (noise.along, (rim, inner), known), _REWEIGHTINGS if number > 1 else 2
+        )
         # A step beyond the normals' length is no small correction any more.
         size = _size(step)
         limit = half(found.width, radius)
@@ -150,21 +155,22 @@ def polish(
         if size < _STILL_PX and number >= 2:
             break
     assert found is not None
-    return _told(found, shape, noise, rim)
+    return _told(found, shape, noise, (rim, inner))
 
 
-Hold = tuple[FloatArray, FloatArray]
+Hold = tuple[FloatArray, FloatArray, Around | None]
+Held = tuple[ComplexArray | None, Around | None]
 
 
 def _step_of(
-    found: Places, shape: Shape, given: tuple[float, ComplexArray | None, FloatArray], times: int
+    found: Places, shape: Shape, given: tuple[float, Held, FloatArray], times: int
 ) -> tuple[Places, FloatArray]:
     """Change of the five parameters, places far from it set aside smoothly; the round with these weights and
     the residuals that are left."""
-    sigma, outline, known = given
+    sigma, held, known = given
     residual, step = found.off, np.zeros(5)
     weight = _close(found, residual, known)
-    hold = _hold(shape, outline)
+    hold = _hold(shape, held)
     for _ in range(times):
         now = solved(*_equations(found, weight, _variance(weight, residual, shape, sigma), shape, hold))
         change = math.inf if now is None else float(np.abs(now - step).max())
@@ -184,13 +190,15 @@ def _close(found: Places, residual: FloatArray, known: FloatArray) -> FloatArray
     return found.weight * tukey(away / max(_CUT * spread, _LEAST_CUT_PX))
 
 
-def _hold(shape: Shape, outline: ComplexArray | None) -> Hold:
-    """What the mask's rim adds to the normal equations beside places of variance 1 px^2. -> (5, 5), (5,)."""
+def _hold(shape: Shape, held: Held) -> Hold:
+    """What the mask's rim adds to the normal equations beside places of variance 1 px^2, (5, 5) and (5,); and
+    what lies within."""
+    outline, inner = held
     if outline is None:
-        return np.zeros((5, 5)), np.zeros(5)
+        return np.zeros((5, 5)), np.zeros(5), inner
     sd = OUTLINE_SD * 2.0 * shape.radius
     at = normals_at(outline, shape)
-    return pull(at, tukey(at[2] / (3.0 * sd)) / (sd**2 * OUTLINE_TOGETHER))
+    return *pull(at, tukey(at[2] / (3.0 * sd)) / (sd**2 * OUTLINE_TOGETHER)), inner
 
 
 def _equations(
@@ -199,7 +207,7 @@ def _equations(
     """Normal equations for the change of the five parameters. -> (5, 5), (5,)."""
     weighted = found.slopes.T * used
     left = weighted @ found.slopes + variance * hold[0] + _TINY
-    return with_wish(left, weighted @ found.off + variance * hold[1], shape, variance)
+    return with_wish(left, weighted @ found.off + variance * hold[1], shape, variance, hold[2])
 
 
 def _variance(used: FloatArray, residual: FloatArray, shape: Shape, sigma: float) -> float:
@@ -209,14 +217,14 @@ def _variance(used: FloatArray, residual: FloatArray, shape: Shape, sigma: float
     return max(variance, 0.05**2) * together
 
 
-def _told(found: Places, shape: Shape, noise: Noise, outline: ComplexArray | None) -> Polished | None:
+def _told(found: Places, shape: Shape, noise: Noise, held: Held) -> Polished | None:
     ellipse = ellipse_of(shape)
     total = float(found.used.sum())
     if total <= 0:
         return None
     places = found.rim + found.off * found.normals
     variance = _variance(found.used, found.residual, shape, noise.along)
-    left, _ = _equations(found, found.used, variance, shape, _hold(shape, outline))
+    left, _ = _equations(found, found.used, variance, shape, _hold(shape, held))
     inverse = np.linalg.inv(left)
     # How far the scatter of the places, which holds the iris's texture too, leaves the centre open.
     open_px = math.sqrt(max(0.5 * variance * float(inverse[0, 0] + inverse[1, 1]), 0.0))
@@ -227,7 +235,7 @@ def _told(found: Places, shape: Shape, noise: Noise, outline: ComplexArray | Non
     # What a place counts falls with its distance, so it gives way less to noise than its weight says.
     within = np.sqrt(found.used / np.maximum(found.weight, 1e-9))
     answer = found.weight * within * np.maximum(5.0 * within - 4.0, 0.0)
-    inverse = np.linalg.inv(_equations(found, answer, variance, shape, _hold(shape, outline))[0])
+    inverse = np.linalg.inv(_equations(found, answer, variance, shape, _hold(shape, held))[0])
     gain = inverse @ (found.slopes.T * (answer * found.sd))
     common = inverse @ ((found.slopes.T * answer) @ found.by_ground)
     spread = gain @ covariance @ gain.T + common @ found.ground @ common.T

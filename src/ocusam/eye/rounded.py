@@ -8,6 +8,10 @@ circles. The wish is a normal prior on q as a share of the radius, of standard d
 whole outline in sight it changes nothing, with two short arcs it keeps a pupil from becoming as long as the
 eye is wide. A pupil seen from aside by 37 degrees (axis ratio 0.8) lies one standard deviation away.
 
+What lies around something round that is known, as an iris lies around its pupil, has a better prior than
+roundness: `Around`, nearly the same centre and nearly the same shape. It too decides only where the outline
+leaves something open.
+
 Points are complex numbers here, x + iy: thousands of these fits are made a second, each of a few dozen
 points, and what takes time is the number of calls into numpy, not the arithmetic.
 
@@ -32,6 +36,9 @@ At = tuple[ComplexArray, ComplexArray, FloatArray]
 """What `normals_at` says of points."""
 
 ROUNDNESS = 0.1
+OFFSET, LIKENESS = 0.06, 0.06
+"""Standard deviations of an iris's centre from its pupil's (in each direction, as a share of the mean
+semi-axis; rendered eyes, which have a refracting cornea, stay below .13) and of how their shapes differ."""
 FLATTEST = 0.2
 _ITERATIONS = 4
 _STILL_PX = 1e-4  # what is left after so small a step is a hundred times less
@@ -71,6 +78,19 @@ class Shape(NamedTuple):
         return math.sqrt(abs(self.determinant))
 
 
+class Around(NamedTuple):
+    """What something round says of what lies around it: the centre, px, and `q / p` of its shape."""
+
+    center: complex
+    flatness: complex
+
+
+def around(inner: Ellipse) -> Around:
+    """What an ellipse says of one around it."""
+    shape = shape_of(inner)
+    return Around(shape.center, shape.q / shape.p)
+
+
 def as_complex(xy: FloatArray) -> ComplexArray:
     """(N, 2) points as complex numbers (N,)."""
     return np.ascontiguousarray(xy, dtype=np.float64).view(np.complex128)[:, 0]
@@ -106,26 +126,37 @@ def jacobian(normals: ComplexArray, unit: ComplexArray) -> FloatArray:
     return out.view(np.float64)[:, :5]
 
 
-def wish(shape: Shape, variance: float) -> tuple[float, float, float]:
-    """The wish for roundness beside points of weight 1 and this variance (px^2).
+def wish(
+    shape: Shape, variance: float, around: Around | None = None
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """The wish for roundness, or for lying around something, beside points of weight 1 and this variance
+    (px^2).
 
     Returns:
-        What it adds to the normal equations: to the third and fourth of the diagonal, and to the right side
-        there.
+        What it adds to the normal equations: to the first four of the diagonal, and to the right side there.
     """
-    strength = variance / (ROUNDNESS**2 * abs(shape.determinant))
-    return strength, -strength * shape.q.real, -strength * shape.q.imag
+    unit = variance / abs(shape.determinant)
+    if around is None:
+        strength = unit / ROUNDNESS**2
+        return (0.0, 0.0, strength, strength), (0.0, 0.0, -strength * shape.q.real, -strength * shape.q.imag)
+    place, like = unit / OFFSET**2, unit / LIKENESS**2
+    off, unlike = around.center - shape.center, around.flatness * shape.p - shape.q
+    return (place, place, like, like), (
+        place * off.real,
+        place * off.imag,
+        like * unlike.real,
+        like * unlike.imag,
+    )
 
 
 def with_wish(
-    left: FloatArray, right: FloatArray, shape: Shape, variance: float
+    left: FloatArray, right: FloatArray, shape: Shape, variance: float, around: Around | None = None
 ) -> tuple[FloatArray, FloatArray]:
     """Add the wish to normal equations, in place."""
-    strength, real, imaginary = wish(shape, variance)
-    left[2, 2] += strength
-    left[3, 3] += strength
-    right[2] += real
-    right[3] += imaginary
+    diagonal, pulls = wish(shape, variance, around)
+    for k in range(4):
+        left[k, k] += diagonal[k]
+        right[k] += pulls[k]
     return left, right
 
 
@@ -172,7 +203,13 @@ def solved(left: FloatArray, right: FloatArray) -> FloatArray | None:
 
 
 def refit_shape(
-    points: ComplexArray, weights: FloatArray, start: Shape, variance: float, at: At | None = None
+    points: ComplexArray,
+    weights: FloatArray,
+    start: Shape,
+    variance: float,
+    at: At | None = None,
+    *,
+    inner: Around | None = None,
 ) -> Shape | None:
     """The shape that lies best between weighted points.
 
@@ -183,6 +220,7 @@ def refit_shape(
         variance: of the distance of points of weight 1 from the outline, px^2; where k neighbours share
             their error, k times that of one.
         at: the points seen from the start (`normals_at`), where that is known already.
+        inner: what lies within, instead of the wish for roundness.
     """
     used = weights > 0
     points, weights = points[used], weights[used]
@@ -191,7 +229,7 @@ def refit_shape(
     for number in range(_ITERATIONS):
         if number:
             at = normals_at(points, shape)
-        left, right = with_wish(*pull(at, weights), shape, variance)
+        left, right = with_wish(*pull(at, weights), shape, variance, inner)
         step = solved(left + _TINY, right)
         now = None if step is None else moved(shape, step)
         if step is None or now is None:
@@ -233,3 +271,32 @@ def circles(xy: FloatArray, weights_kn: FloatArray) -> FloatArray:
 def flatness_cost(rows_k5: FloatArray) -> FloatArray:
     """What speaks against flat candidates: 0 from an axis ratio of 0.8 on, 0.35 at 0.4 and below. -> (K,)."""
     return np.asarray(0.35 * np.clip((0.8 - rows_k5[:, 3] / rows_k5[:, 2]) / 0.4, 0.0, 1.0))
+
+
+def unlikeness_cost(rows_k5: FloatArray, inner: Around) -> FloatArray:
+    """What speaks against candidates (`direct_fit.fit_many`) around something known: 0 up to twice the usual
+    offset and difference of shapes, .35 for each from five times on. -> (K,)."""
+    x, y, major, minor, angle = rows_k5.T
+    mean = 0.25 * (major + minor)
+    off = np.hypot(x - inner.center.real, y - inner.center.imag) / mean
+    unlike = np.abs(0.25 * (major - minor) / mean * np.exp(2j * angle) - inner.flatness)
+    return np.asarray(
+        0.35 * np.clip((off / OFFSET - 2.0) / 3.0, 0.0, 1.0)
+        + 0.35 * np.clip((unlike / LIKENESS - 2.0) / 3.0, 0.0, 1.0)
+    )
+
+
+def concentric(xy: FloatArray, inner: Around) -> FloatArray:
+    """Candidates of exactly that centre and shape, through points (N, 2) nearer and farther away. -> (K, 5)
+    rows as of `direct_fit.fit_many`."""
+    flatness = abs(inner.flatness)
+    unit = Shape(inner.center, 1.0, inner.flatness)
+    away = as_complex(xy) - unit.center
+    # The ellipse of this centre and shape through a point: its mean semi-axis.
+    scale = np.abs(away - unit.q * away.conj()) / unit.determinant
+    p = np.percentile(scale, np.linspace(30.0, 100.0, 15))
+    out = np.empty((len(p), 5))
+    out[:, 0], out[:, 1] = inner.center.real, inner.center.imag
+    out[:, 2], out[:, 3] = 2.0 * p * (1.0 + flatness), 2.0 * p * (1.0 - flatness)
+    out[:, 4] = 0.5 * cmath.phase(inner.flatness)
+    return out

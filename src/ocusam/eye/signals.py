@@ -7,12 +7,13 @@ Notable choices: columns, units and order are fixed (`COLUMNS`), more columns fo
 object has its row too, with empty values and the state lost or blink. The centre, axes and angle are those of
 the *fitted ellipse* (the complete outline, sub-pixel, `ellipse.py`); `area_px` is the area of the visible
 mask. The ellipse of a pupil or an iris is refined on the picture's own edge where that is clear (`rim.py`), a
-reflection on its own light (`reflection`); the column `edge` says which it is, "picture" or "mask". Sclera
-has no ellipse: its centre and axes stay empty. A reflection, small and round, falls back to the moments of
-its logits when an ellipse cannot be fitted. Rows are packed into columns as they come: about a hundred bytes
-a row.
+reflection on its own light (`reflection`); the column `edge` says which it is, "picture" or "mask". Where
+lids leave an iris's outline open, its pupil says where the centre is and how it is turned. Sclera has none:
+its centre and axes stay empty. A reflection, small and round, falls back to the moments of its logits when an
+ellipse cannot be fitted. Rows are packed into columns as they come: about a hundred bytes a row.
 
-What it does not know: time beyond the time stamps it is given, and other objects (see `blink.py`).
+What it does not know: time beyond the time stamps it is given, and other objects but for `Beside` (see
+`whole_frame.py`, `blink`).
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
@@ -111,6 +113,22 @@ class Measurement:
     eye_area_px: float | None = None
 
 
+@dataclass(frozen=True)
+class Beside:
+    """What is known already of the same view on the same frame, px of the view.
+
+    Attributes:
+        spots: bright spots around the pupil: a reflection is one of them, if there are any.
+        pupil: the pupil's outline, where it is well founded: an iris lies around it.
+    """
+
+    spots: Sequence[Spot] = ()
+    pupil: Ellipse | None = None
+
+
+_NOTHING = Beside()
+
+
 def is_reflection(name: str) -> bool:
     """Whether an object name means a corneal reflection."""
     return re.fullmatch(KNOWN_PATTERN, name) is not None
@@ -125,7 +143,7 @@ def measure(
     object_score: float,
     origin: tuple[float, float] = (0.0, 0.0),
     picture: NDArray[np.uint8] | None = None,
-    spots: Sequence[Spot] = (),
+    beside: Beside = _NOTHING,
 ) -> Measurement:
     """Measure one object on one frame.
 
@@ -135,14 +153,16 @@ def measure(
         name: the object's name: decides whether an ellipse makes sense.
         predicted_iou: the network's estimate, 0..1.
         object_score: the network's logit; at or below 0 the object counts as absent and the mask is not
-        looked at. origin: (x, y) of the view's first pixel in the whole picture.
+            looked at.
+        origin: (x, y) of the view's first pixel in the whole picture.
         picture: (H, W) grey or (H, W, 3) RGB of the view, to refine outlines on; None: by the mask
-        alone.
+            alone.
+        beside: what is known of the frame's other objects.
     """
     contour = outer_contour(logits, size) if object_score > 0 else None
     if contour is None:
         return Measurement(None, 0.0, predicted_iou, object_score)
-    light = _light(contour, picture, spots) if is_reflection(name) and picture is not None else None
+    light = _light(contour, picture, beside.spots) if is_reflection(name) and picture is not None else None
     if light is not None:
         return Measurement(
             light.ellipse.translated(*origin),
@@ -153,7 +173,10 @@ def measure(
             edge="picture",
             center_sd_px=light.center_sd_px,
         )
-    fit: EllipseFit | None = None if name == "sclera" else fit_rim(contour, both_lids=name == "iris")
+    inner = _within(beside.pupil, contour) if name == "iris" else None
+    fit: EllipseFit | None = (
+        None if name == "sclera" else fit_rim(contour, both_lids=name == "iris", inner=inner)
+    )
     ellipse = fit.ellipse if fit is not None else None
     if ellipse is None and is_reflection(name):
         ellipse = _moments(contour)
@@ -161,7 +184,7 @@ def measure(
     edge = None if ellipse is None else "mask"
     deviations: tuple[float | None, ...] = (None,) * 4
     if ellipse is not None and picture is not None and name in ("pupil", "iris"):
-        rim = _refined(picture, ellipse, contour, fit)
+        rim = _refined(picture, fit, contour, name, inner) if fit is not None else None
         if rim is not None:
             ellipse, edge, share, rms = rim.ellipse, "picture", rim.share, rim.rms_px
             deviations = (rim.center_sd_px, rim.major_sd_px, rim.minor_sd_px, rim.angle_sd_deg)
@@ -191,10 +214,19 @@ def _light(contour: Contour, picture: NDArray[np.uint8], spots: Sequence[Spot]) 
 
 
 def _refined(
-    picture: NDArray[np.uint8], ellipse: Ellipse, contour: Contour, fit: EllipseFit | None
+    picture: NDArray[np.uint8], fit: EllipseFit, contour: Contour, name: str, inner: Ellipse | None
 ) -> RimFit | None:
     """The picture's edge, looked for where the mask's outline is true rim, then all around."""
-    return refine_rim(picture, ellipse, None if fit is None else contour.points[fit.rim], else_around=True)
+    rim = contour.points[fit.rim]
+    return refine_rim(picture, fit.ellipse, rim, else_around=True, hold=name == "iris", inner=inner)
+
+
+def _within(pupil: Ellipse | None, contour: Contour) -> Ellipse | None:
+    """The pupil, if it can be the pupil of this iris."""
+    if pupil is None or pupil.area >= contour.area_px:
+        return None
+    outline = contour.points.astype(np.float32)[:, None]
+    return pupil if cv2.pointPolygonTest(outline, pupil.center, False) > 0 else None
 
 
 def _moments(contour: Contour) -> Ellipse | None:

@@ -119,6 +119,8 @@ class SAM2ImagePredictor:
     ) -> Prediction:
         """Segment what the prompts mean on the picture of `set_image`.
 
+        Without any prompt the network answers what it takes for the object by itself, as published.
+
         Args:
             point_coords: (N, 2) x, y in pixels of the picture, or (B, N, 2) for B independent prompts.
             point_labels: (N,) or (B, N): 1 on the object, 0 off it.
@@ -135,7 +137,7 @@ class SAM2ImagePredictor:
 
         Raises:
             InputError: no picture was set.
-            PromptError: no prompt, shapes that disagree, unknown labels, coordinates outside the picture, a
+            PromptError: shapes that disagree, unknown labels, coordinates outside the picture, a
                 mask prompt of another size.
         """
         return self._predict(
@@ -200,8 +202,6 @@ class SAM2ImagePredictor:
         features, size = self._features_of(index)
         points = self._points(point_coords, point_labels, box, size, normalize_coords)
         mask = self._mask_prompt(mask_input)
-        if points is None and mask is None:
-            raise PromptError("Give at least one point with its label, a box, or a mask.")
         batch = points.labels_bn.shape[0] if points is not None else len(mask) if mask is not None else 1
         if mask is not None and len(mask) != batch:
             raise PromptError(f"{len(mask)} mask prompts for {batch} points or boxes; give one each.")

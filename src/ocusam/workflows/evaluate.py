@@ -27,7 +27,7 @@ from ocusam.core.masklet import View
 from ocusam.core.prompts import ObjectPrompt
 from ocusam.core.version import __version__
 from ocusam.eye.signals import SignalTable
-from ocusam.eye.whole_frame import measure_object
+from ocusam.eye.whole_frame import measure_frame
 from ocusam.video.reader import open_video
 from ocusam.video.source import VideoSource
 from ocusam.video.thinned import ThinnedSource
@@ -168,8 +168,9 @@ def evaluate_stills(
             for found in follow(picture, prompts, opened.predictor, whole, clear=clear):
                 objects_here = [replace(o, frame_idx=a.frame_idx, view=view) for o in found]
                 writer.add(objects_here)
-                for o in objects_here:
-                    table.add(o.frame_idx, 0, view.index, o.name, measure_object(o))
+                measured = measure_frame(objects_here, spots=False).objects
+                for o, of_object in zip(objects_here, measured, strict=True):
+                    table.add(o.frame_idx, 0, view.index, o.name, of_object)
             done += 1
             if progress is not None:
                 progress(done, len(wanted), "clicking")

@@ -180,6 +180,21 @@ def test_what_is_tracked_on_a_closed_lid_is_no_pupil() -> None:
     assert signals["major_px"][59] is None and signals["major_px"][45] == 30
 
 
+def test_an_iris_doubted_on_a_closed_lid_is_none() -> None:
+    seen = recording(gap(20), [2000.0] * 122)
+    iris = pl.col("object") == "iris"
+    closed = pl.col("frame_idx").is_between(51, 70)
+    for doubt, expected in ((0.4, BLINK), (0.9, TRACKED)):
+        told = pl.when(iris & closed).then(doubt).otherwise(pl.col("predicted_iou")).alias("predicted_iou")
+        area = [5000.0] * 51 + [400.0] * 20 + [5000.0] * 51
+        signals, blinks = classify(with_eye(seen.with_columns(told), area))
+        assert blinks["kind"].to_list() == ["full"]
+        assert set(states(signals, "iris")[51:71]) == {expected}
+        assert states(signals, "iris").count(TRACKED) == (102 if expected == BLINK else 122)
+        shapes = signals.filter(iris & closed)["center_x_px"]
+        assert shapes.is_null().all() == (expected == BLINK)
+
+
 def test_a_pupil_lost_in_an_open_eye_is_no_blink_though_nothing_else_was_clicked() -> None:
     signals, blinks = classify(with_eye(recording(gap(20)), [5000.0] * 122))
     assert blinks.is_empty()

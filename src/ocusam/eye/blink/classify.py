@@ -140,7 +140,7 @@ def classify_rows(
         eye = found[view] = find_blinks(there, rules, region=(regions or {}).get(view))
         blink_rows += [(view, *row) for row in eye.blinks]
         for name, rows in there.items():
-            states[view, name] = eye.states if name == "pupil" else others_states(rows, eye)
+            states[view, name] = eye.states if name == "pupil" else others_states(name, rows, eye)
     blinks = pl.DataFrame(blink_rows, schema=BLINK_COLUMNS, orient="row")
     lids = {(view, "pupil"): {LID_OPENING: eye.opening} for view, eye in found.items()}
     return signals.changed(lambda rows: put_states(rows, found), states, lids), blinks

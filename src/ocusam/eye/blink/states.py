@@ -3,12 +3,14 @@
 Purpose: `classify` finds the states of an eye's pupil; here the rows of all its objects get theirs, a few
 frames at a time or all at once.
 
-Notable choices: the eye's other objects say blink instead of lost during a blink. Rows that are not tracked
-keep no shape.
+Notable choices: the eye's other objects say blink instead of lost during a blink. So do they where the eye is
+closed and the network itself doubts what it marks: a patch of shining lid or lashes that it takes for iris.
+Rows that are not tracked keep no shape.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -17,10 +19,15 @@ import polars as pl
 from numpy.typing import NDArray
 
 from ocusam.eye.long_rows import STATES, ObjectRows, state_texts
-from ocusam.eye.signals import BLINK, LOST, TRACKED
+from ocusam.eye.signals import BLINK, KNOWN_PATTERN, LOST, TRACKED
 
 LID_OPENING = "lid_opening"
 """Column added to the pupil's rows: share of the open value, 0 within a blink where nothing is in sight."""
+
+CLOSED, DOUBTED = 0.2, 0.7
+"""Lid opening up to which an eye is closed (the limit of PERCLOS), and predicted IoU below which what is seen
+of iris, sclera or a reflection then is no part of an open eye."""
+_PARTS = rf"^(iris|sclera|{KNOWN_PATTERN})$"
 
 _SHAPE = (
     "center_x_px", "center_y_px", "major_px", "minor_px", "angle_deg", "area_px", "rim_share", "fit_rms_px",
@@ -45,12 +52,14 @@ class EyeStates:
     blinks: list[tuple[object, ...]]
 
 
-def others_states(rows: ObjectRows, eye: EyeStates) -> NDArray[np.uint8]:
+def others_states(name: str, rows: ObjectRows, eye: EyeStates) -> NDArray[np.uint8]:
     """States of another object of the eye, (N,) codes: in a blink what is not seen is not lost."""
     at = np.minimum(np.searchsorted(eye.frames, rows.frame_idx), len(eye.frames) - 1)
     blinks = (eye.frames[at] == rows.frame_idx) & (eye.states[at] == STATES.index(BLINK))
-    lost = rows.states == STATES.index(LOST)
-    return np.where(lost & blinks, np.uint8(STATES.index(BLINK)), rows.states)
+    covered = rows.states == STATES.index(LOST)
+    if re.match(_PARTS, name):
+        covered |= (eye.opening[at] <= CLOSED) & (rows.read("predicted_iou") < DOUBTED)
+    return np.where(covered & blinks, np.uint8(STATES.index(BLINK)), rows.states)
 
 
 def put_states(rows: pl.DataFrame, eyes: Mapping[int, EyeStates]) -> pl.DataFrame:
@@ -67,7 +76,9 @@ def put_states(rows: pl.DataFrame, eyes: Mapping[int, EyeStates]) -> pl.DataFram
     schema = {"view": pl.Int64, "frame_idx": pl.Int64, "_pupil": pl.String, LID_OPENING: pl.Float64}
     lookup = pl.concat([pl.DataFrame(schema=schema), *known])
     is_pupil = pl.col("object") == "pupil"
-    blink = (pl.col("state") == LOST) & (pl.col("_pupil") == BLINK)
+    doubted = (pl.col(LID_OPENING) <= CLOSED) & (pl.col("predicted_iou") < DOUBTED)
+    covered = (pl.col("state") == LOST) | (pl.col("object").str.contains(_PARTS) & doubted).fill_null(False)
+    blink = covered & (pl.col("_pupil") == BLINK)
     state = pl.when(is_pupil & pl.col("_pupil").is_not_null()).then(pl.col("_pupil"))
     out = rows.join(lookup, on=["view", "frame_idx"], how="left", maintain_order="left").with_columns(
         state.when(blink).then(pl.lit(BLINK)).otherwise(pl.col("state")).alias("state"),
