@@ -4,6 +4,7 @@ import json
 import os
 import signal
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +18,12 @@ from ocusam.model.config import miniature
 from ocusam.tracking.video_predictor import SAM2VideoPredictor
 from ocusam.video.live import FileFeed
 from ocusam.video.source import Frame
-from ocusam.workflows.camera import CameraSettings, Latencies, run_camera
+from ocusam.workflows.camera import CameraSettings, run_camera
+from ocusam.workflows.find.weighing import CONVINCING
 from ocusam.workflows.inputs.prompt_pack import read_json
+from ocusam.workflows.latencies import Latencies
 from ocusam.workflows.session.masklets import Masklets
+from ocusam.workflows.session.models import OpenedModel, open_predictor
 
 
 @pytest.fixture(scope="module")
@@ -101,6 +105,88 @@ def test_ctrl_c_keeps_what_is_recorded(predictor: SAM2VideoPredictor, video: Pat
     assert record["status"] == "finished" and record["interrupted"] is True
     assert len(pl.read_csv(tmp_path / "run" / "signals.csv")) == 4
     assert (tmp_path / "run" / "overlay.mp4").stat().st_size > 0
+
+
+@pytest.fixture(scope="module")
+def nano() -> OpenedModel:
+    return open_predictor("nano")
+
+
+@pytest.fixture(scope="module")
+def opening(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An eye that is closed on frames 0 to 9 of 24; 50 frames a second, so frames 0 and 19 are looked at."""
+    return write_eye_video(tmp_path_factory.mktemp("opening") / "eye.mp4", eye_truth(24, range(10)))
+
+
+@pytest.fixture(scope="module")
+def closed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_eye_video(tmp_path_factory.mktemp("closed") / "eye.mp4", eye_truth(24, range(24)))
+
+
+def test_without_a_prompt_tracking_begins_where_an_eye_convinces(
+    nano: OpenedModel, opening: Path, tmp_path: Path
+) -> None:
+    told: list[tuple[int, int | None, str]] = []
+    settings = CameraSettings(max_frames=22)
+    run = run_camera(
+        opening,
+        model=nano,
+        out=tmp_path / "run",
+        settings=settings,
+        progress=lambda *now: told.append(now),
+    )
+    assert (run.num_frames, run.passed, run.folder) == (3, 19, tmp_path / "run")
+    assert told[18:20] == [(19, None, "looking for the eye"), (1, 3, "tracking")] and len(told) == 22
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    found = record["found"]
+    assert (found["frames_passed"], found["looks"], found["convincing_from"]) == (19, 2, CONVINCING)
+    (eye,) = found["eyes"]
+    assert eye["found"] and eye["frame_idx"] == 0 and eye["score"] >= CONVINCING and found == run.found
+    prompts = read_json(tmp_path / "run" / "prompts.json").prompts
+    assert prompts[0].name == "pupil" and {prompt.frame_idx for prompt in prompts} == {0}
+    assert prompts[0].points.tolist() == [eye["click"]]
+    truth = eye_truth(24)[19]
+    assert truth is not None and truth.scaled(0.9, about=truth.center).contains(eye["click"])
+    pupil = pl.read_csv(tmp_path / "run" / "signals.csv").filter(object="pupil")
+    assert pupil["frame_idx"].to_list() == [0, 1, 2]
+    assert pupil["timestamp_ns"].to_list() == [380_000_000, 400_000_000, 420_000_000]
+
+
+def test_what_was_found_is_tracked_as_if_it_had_been_clicked(
+    nano: OpenedModel, opening: Path, tmp_path: Path
+) -> None:
+    settings = CameraSettings(overlay=False, report=False)
+    run_camera(opening, model=nano, out=tmp_path / "found", settings=settings)
+    prompts = read_json(tmp_path / "found" / "prompts.json").prompts
+    clicks = [replace(prompt, frame_idx=19) for prompt in prompts]
+    run_camera(opening, clicks, model=nano, out=tmp_path / "clicked", settings=settings)
+    found, clicked = (Masklets.from_folder(tmp_path / name / "masklets") for name in ("found", "clicked"))
+    assert found.num_frames == 5
+    for frame in range(5):
+        assert found.mask(frame, "pupil").any()
+        assert (found.mask(frame, "pupil") == clicked.mask(frame + 19, "pupil")).all()
+
+
+def test_a_source_without_an_eye_is_told(nano: OpenedModel, closed: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    with pytest.raises(PromptError, match=r"2 of 24 frames.*ocusam camera .* --point pupil:.*@"):
+        run_camera(closed, model=nano, out=out)
+    with pytest.raises(PromptError, match="1 of 5 frames"):
+        run_camera(closed, model=nano, out=out, settings=CameraSettings(max_frames=5))
+    with pytest.raises(PromptError, match=r"Say where the pupil is: .*--point pupil:X,Y$"):
+        run_camera(closed, model=nano, out=out, settings=CameraSettings(drop=True))
+    assert not out.exists()
+
+
+def test_ctrl_c_while_the_eye_is_looked_for(nano: OpenedModel, closed: Path, tmp_path: Path) -> None:
+    run = run_camera(Interrupted(closed), model=nano, out=tmp_path / "run")
+    assert run.interrupted and (run.num_frames, run.passed, run.found, run.folder) == (0, 4, None, None)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_network_that_names_no_parts_needs_a_prompt(video: Path) -> None:
+    with pytest.raises(PromptError, match="at least one point"):
+        run_camera(video, model="sam2.1_hiera_tiny")  # told before its weights are missed
 
 
 class Resized(FileFeed):

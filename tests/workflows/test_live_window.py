@@ -1,5 +1,6 @@
 """The window of `ocusam camera`, with OpenCV's functions for it replaced: tests have no screen."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -82,6 +83,18 @@ def test_closing_the_window_ends_the_run_and_keeps_the_recording(
     settings = CameraSettings(window=True)
     run = run_camera(video, "pupil:60,55", model=predictor, out=tmp_path / "run", settings=settings)
     assert run.num_frames == 4 and (tmp_path / "run" / "signals.csv").is_file()
+
+
+def test_the_eye_is_looked_for_in_sight_of_the_user(
+    screen: Screen, tmp_path: Path, predictor: SAM2VideoPredictor
+) -> None:
+    dark = write_eye_video(tmp_path / "dark.mp4", [None] * 6)
+    screen.key, screen.key_at = ord("q"), 4
+    naming = make_network(replace(miniature(64), names_parts=True))
+    run = run_camera(dark, model=SAM2VideoPredictor(naming), settings=CameraSettings(window=True))
+    assert (run.num_frames, run.passed, len(screen.shown), screen.windows) == (0, 5, 5, 0)
+    top, rest = screen.shown[0][:30], screen.shown[0][60:]
+    assert np.ptp(top) > 100 > 10 > np.ptp(rest), "a line of text on an even picture"
 
 
 def test_why_there_is_no_window(monkeypatch: pytest.MonkeyPatch, screen: Screen) -> None:

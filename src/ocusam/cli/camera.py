@@ -8,8 +8,9 @@ from typing import Annotated
 import typer
 
 from ocusam.cli import console, options
+from ocusam.cli.eye import describe_found
 
-EXAMPLE = "Example: ocusam camera 0 --point pupil:320,240 --record session1"
+EXAMPLE = "Example: ocusam camera 0 --record session1"
 
 
 @console.reports_errors
@@ -36,7 +37,12 @@ def camera(
         ),
     ] = None,
     max_frames: Annotated[
-        int | None, typer.Option("--max-frames", help="End after so many frames.", show_default=False)
+        int | None,
+        typer.Option(
+            "--max-frames",
+            help="End after so many frames, those included that pass while the eye is looked for.",
+            show_default=False,
+        ),
     ] = None,
     window: Annotated[bool, typer.Option("--window/--no-window", help="Show the overlay as it runs.")] = True,
     overlay: options.Overlay = True,
@@ -49,7 +55,11 @@ def camera(
     compiled: options.Compile = False,
     engine: options.Engine = "torch",
 ) -> None:
-    """Follow objects live from a camera, a network stream or a file; Ctrl-C or q ends it."""
+    """Follow objects live from a camera, a network stream or a file; Ctrl-C or q ends it.
+
+    Without --point the eye is looked for on the frames as they come (nano), until one convinces; tracking and
+    recording begin with that frame.
+    """
     from ocusam.workflows.camera import CameraSettings, run_camera
 
     settings = CameraSettings(
@@ -66,7 +76,7 @@ def camera(
     with console.bar() as progress:
         run = run_camera(
             source,
-            options.read_points(point),
+            options.read_points(point) or None,
             model=model,
             weights=weights,
             device=device,
@@ -79,6 +89,10 @@ def camera(
         screen.print(f"no window: {run.no_window}")
     if run.broken_off is not None:
         screen.print(f"broken off: {run.broken_off}")
+    if run.passed:
+        screen.print(f"{run.passed} frames passed while the eye was looked for")
+    for eye in (run.found or {}).get("eyes", []):
+        screen.print(describe_found(eye))
     screen.print(f"{run.num_frames} frames, {run.dropped} dropped, {run.fps:.1f} frames/s")
     if run.latency_ms_median is not None:
         screen.print(

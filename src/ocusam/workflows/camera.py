@@ -1,13 +1,14 @@
 """Follow objects live: `ocusam camera`.
 
-Purpose: frames from a camera, a stream or a file, prompts on the first one, masks as they come; on the way a
-window, a recording, and figures about latency.
+Purpose: frames from a camera, a stream or a file, masks as they come; on the way a window, a recording, and
+figures about latency. Where nobody gave a prompt, the eye is looked for first (`find.live_search`).
 
 Notable choices: the latency of a frame runs from its arrival here to its masks at the picture's size, waiting
 included; the first frame, which waits for the prompts, does not count. With `drop` (the default where the
 source is live) only the newest frame is tracked, so frame numbers count tracked frames, and their times tell
-what was left out. Ctrl-C is how a live run ends: what was recorded is finished as after the last frame; a
-second Ctrl-C breaks off. Latencies are counted in steps of 0.1 ms, so they do not grow with the stream.
+what was left out. Frames that passed while the eye was looked for have no number either: the one it was found
+on is frame 0, and the recording begins with it. Ctrl-C is how a live run ends: what was recorded is finished
+as after the last frame; a second Ctrl-C breaks off.
 
 What it does not know: clicks in the window; several eyes in one picture.
 """
@@ -17,7 +18,6 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
@@ -25,33 +25,32 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from ocusam.core.errors import InputError, PromptError
+from ocusam.core.errors import InputError, OcusamError, PromptError
 from ocusam.core.masklet import ObjectFrame, View
 from ocusam.core.prompts import ObjectPrompt, PromptPack, check_inside
 from ocusam.engines.choice import TORCH
-from ocusam.eye.signals import LOST, TRACKED, Measurement
 from ocusam.eye.whole_frame import measure_object
-from ocusam.report.overlay import Drawn, draw
 from ocusam.report.trail import Trails
 from ocusam.tracking.camera_predictor import SAM2CameraPredictor
 from ocusam.tracking.outputs import FrameOutput
 from ocusam.video.live import Feed, Grabbed, Grabber, open_feed
 from ocusam.video.source import Frame
 from ocusam.workflows.find.clicks import ClearClicks
+from ocusam.workflows.find.judge import judge_of
+from ocusam.workflows.find.live_search import LiveSearch
 from ocusam.workflows.inputs.input_size import FINE
 from ocusam.workflows.inputs.prompt_pack import write_json
 from ocusam.workflows.inputs.settings import FLOAT32, PromptsLike, as_prompts, check_computing
+from ocusam.workflows.latencies import Latencies
+from ocusam.workflows.live_picture import looking_picture, tracked_picture
 from ocusam.workflows.live_window import LiveWindow, why_no_window
 from ocusam.workflows.results.recording import Recording
 from ocusam.workflows.session.follow import Progress, enter_prompt
-from ocusam.workflows.session.models import OpenedModel, open_predictor
+from ocusam.workflows.session.models import OpenedModel, names_parts, open_predictor
 from ocusam.workflows.session.outputs import objects_of
 from ocusam.workflows.session.run_folder import check_free, describe_input
 
-_TICKS_PER_MS = 10
+LOOKING = "looking for the eye"
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,8 @@ class CameraSettings:
 
     Attributes:
         drop: track the newest frame only and count the others; None: where the source is live.
-        max_frames: end after so many frames; None: when the source ends, or the user.
+        max_frames: end after so many frames, those included that pass while the eye is looked for; None: when
+            the source ends, or the user.
         window: show the overlay where there is a screen.
         overlay: write `overlay.mp4` into the recording.
         report: write `report.html` into the recording.
@@ -83,35 +83,15 @@ class CameraSettings:
             raise InputError(f"max_frames={self.max_frames}: give at least 1 frame.")
 
 
-class Latencies:
-    """Durations, counted in steps of 0.1 ms."""
-
-    def __init__(self) -> None:
-        self._ticks: Counter[int] = Counter()
-
-    def add(self, seconds: float) -> None:
-        """Count one."""
-        self._ticks[round(seconds * 1000 * _TICKS_PER_MS)] += 1
-
-    def percentile(self, percent: float) -> float | None:
-        """The duration in ms that `percent` of all do not exceed (nearest rank); None where there is none."""
-        total = self._ticks.total()
-        if not total:
-            return None
-        rank, seen = max(1, int(np.ceil(total * percent / 100))), 0
-        for tick in sorted(self._ticks):
-            seen += self._ticks[tick]
-            if seen >= rank:
-                break
-        return tick / _TICKS_PER_MS
-
-
 @dataclass(frozen=True)
 class CameraRun:
     """What a live run was like.
 
     Attributes:
         num_frames: frames tracked, the first one included.
+        passed: frames that passed before, while the eye was looked for.
+        found: where no prompt was given, what the search says (`LiveSearch.to_dict`); None: nothing was found
+            before the user ended the run.
         dropped: frames that came while the network was busy, and were left out.
         latency_ms_median: from a frame's arrival to its masks; None where only one frame came.
         latency_ms_p95: 95th percentile of that.
@@ -123,6 +103,8 @@ class CameraRun:
     """
 
     num_frames: int
+    passed: int
+    found: dict[str, Any] | None
     dropped: int
     latency_ms_median: float | None
     latency_ms_p95: float | None
@@ -135,7 +117,7 @@ class CameraRun:
 
 def run_camera(
     source: Any,
-    prompts: PromptsLike,
+    prompts: PromptsLike | None = None,
     *,
     model: Any = "nano",
     weights: str | Path | None = None,
@@ -149,6 +131,7 @@ def run_camera(
     Args:
         source: a device number, an address ("rtsp://..."), a file, or anything `open_video` takes.
         prompts: clicks on the first frame, or on the frame given with @FRAME once it comes; see `track`.
+            None: the eye is looked for, with a network that names its parts (`nano`).
         model: a model's name, a `Sam2Config`, or a ready `SAM2VideoPredictor`.
         weights: a checkpoint file; None for the packaged weights of `nano`.
         device: where the network runs.
@@ -158,12 +141,13 @@ def run_camera(
         progress: called after every frame with (done, in all or None, what).
 
     Raises:
-        PromptError: no prompt, or one outside the picture.
+        PromptError: no prompt, and a network that cannot do without, or no eye that convinces before the
+            source or `max_frames` ends the run; a prompt outside the picture.
         OcusamError: the rest of the family; nothing half-written is left.
     """
     settings = settings or CameraSettings()
-    entered = as_prompts(prompts)
-    if not entered:
+    entered = as_prompts(prompts if prompts is not None else ())
+    if not entered and not names_parts(model):
         raise PromptError("Nothing to follow: give at least one point, for example --point pupil:320,240.")
     if out is not None:
         check_free(Path(out), resumable=False)
@@ -183,6 +167,8 @@ def run_camera(
             run.folder = Path(out)
         interrupted = stack.enter_context(_interrupt(grabber))
         run.all(grabber, stack, feed, progress)
+        if not run.num_frames and not (interrupted.is_set() or run.closed):
+            raise run.nothing(source, again=not (feed.live or grabber.drop))
         return run.finish(grabber, interrupted.is_set(), no_window)
 
 
@@ -198,15 +184,19 @@ class _Run:
     ) -> None:
         self.camera = SAM2CameraPredictor(opened.predictor)  # type: ignore[arg-type]
         self.opened, self.prompts, self.settings, self.window = opened, prompts, settings, window
-        self.by_frame: dict[int, list[ObjectPrompt]] = defaultdict(list)
-        for prompt in prompts:
-            self.by_frame[prompt.frame_idx].append(prompt)
+        self.search = None if prompts else LiveSearch(judge_of(opened.predictor))
         self.clear, self.trails = ClearClicks(), Trails()
         self.folder: Path | None = None
         self.record: dict[str, Any] = {}
         self.recording: Recording | None = None
-        self.latencies, self.num_frames, self.seconds = Latencies(), 0, 0.0
+        self.latencies, self.num_frames, self.seconds, self.started = Latencies(), 0, 0.0, 0.0
         self.broken_off: str | None = None
+        self.closed = False
+
+    @property
+    def passed(self) -> int:
+        """Frames that passed while the eye was looked for."""
+        return self.search.passed if self.search is not None else 0
 
     def all(self, grabber: Grabber, stack: ExitStack, feed: Feed, progress: Progress | None) -> None:
         """Track until the source, the user or `max_frames` ends it."""
@@ -220,20 +210,38 @@ class _Run:
 
     def loop(self, grabber: Grabber, stack: ExitStack, feed: Feed, progress: Progress | None) -> None:
         """The loop itself."""
-        started, limit = time.perf_counter(), self.settings.max_frames
+        limit = self.settings.max_frames
         for grabbed in grabber:
-            output, objects = self.track(grabbed)
-            if self.num_frames == 0:
-                self.open_recording(stack, grabbed.frame, feed)
+            if self.begins(grabbed.frame):
+                self.follow(grabbed, stack, feed)
+                left = None if limit is None else limit - self.passed
+                told: tuple[int, int | None, str] = (self.num_frames, left, "tracking")
             else:
-                self.latencies.add(time.perf_counter() - grabbed.arrived_s)
-            self.num_frames += 1
-            going_on = self.show(output, objects)
-            self.seconds = time.perf_counter() - started
+                self.closed = self.window is not None and not self.window.show(looking_picture(grabbed.frame))
+                told = (self.passed, None, LOOKING)
             if progress is not None:
-                progress(self.num_frames, limit, "tracking")
-            if not going_on or self.num_frames == limit:
+                progress(*told)
+            if self.closed or self.passed + self.num_frames == limit:
                 return
+
+    def begins(self, frame: Frame) -> bool:
+        """Whether there is something to track from this frame on; where not, the eye is looked for."""
+        if self.search is not None and not self.prompts:
+            eye = self.search.step(frame)
+            self.prompts = eye.prompts if eye is not None else []
+        return bool(self.prompts)
+
+    def follow(self, grabbed: Grabbed, stack: ExitStack, feed: Feed) -> None:
+        """Track one frame, record and show it."""
+        output, objects = self.track(grabbed)
+        if self.num_frames == 0:
+            self.started = grabbed.arrived_s
+            self.open_recording(stack, grabbed.frame, feed)
+        else:
+            self.latencies.add(time.perf_counter() - grabbed.arrived_s)
+        self.num_frames += 1
+        self.closed = not self.show(output, objects)
+        self.seconds = time.perf_counter() - self.started
 
     def track(self, grabbed: Grabbed) -> tuple[FrameOutput, list[ObjectFrame]]:
         """Segment one frame, prompts for it included; its masks are at hand afterwards."""
@@ -245,13 +253,17 @@ class _Run:
             camera.load_first_frame(frame.image, frame.timestamp_ns)
         else:
             output = camera.step(frame.image, frame.timestamp_ns)
-        here = self.clear(camera.predictor, camera.state, 0, self.by_frame.get(self.num_frames, ()))
+        here = self.clear(camera.predictor, camera.state, 0, self.prompts_here())
         for prompt in here:
             enter_prompt(camera.predictor, camera.state, prompt)
         if here or output is None:
             output = camera.newest()
         height, width = output.size
         return output, objects_of(output, View(0, (0, 0, width, height)))
+
+    def prompts_here(self) -> list[ObjectPrompt]:
+        """Those of the frame at hand."""
+        return [prompt for prompt in self.prompts if prompt.frame_idx == self.num_frames]
 
     def open_recording(self, stack: ExitStack, frame: Frame, feed: Feed) -> None:
         """Begin to record, now that the picture's size is known and the prompts fit."""
@@ -266,6 +278,8 @@ class _Run:
             "clicks": self.clear.told,
             "settings": asdict(self.settings),
         }
+        if self.search is not None:
+            record["found"] = self.search.to_dict()
         self.recording = stack.enter_context(
             Recording(
                 self.folder,
@@ -285,17 +299,24 @@ class _Run:
         measured = [measure_object(item) for item in objects]
         picture = None
         if self.window is not None or self.settings.overlay:
-            picture = _picture(output, objects, measured, self.trails)
+            picture = tracked_picture(output, objects, measured, self.trails)
         if self.recording is not None:
             self.recording.add(objects, measured, picture, output.timestamp_ns)
         return self.window is None or picture is None or self.window.show(picture)
 
+    def nothing(self, source: Any, *, again: bool) -> OcusamError:
+        """Why not a single frame was tracked; `again`: the same frames can be had again."""
+        if self.search is None or not self.passed:
+            return InputError("The source delivered no frame.")
+        called = source if isinstance(source, str | Path | int) else "SOURCE"
+        return self.search.nothing(f"ocusam camera {called}", again=again)
+
     def finish(self, grabber: Grabber, interrupted: bool, no_window: str | None) -> CameraRun:
         """Finish the recording and sum up."""
-        if not self.num_frames and not interrupted:
-            raise InputError("The source delivered no frame.")
         run = CameraRun(
             self.num_frames,
+            self.passed,
+            self.search.to_dict() if self.search is not None else None,
             grabber.dropped,
             self.latencies.percentile(50),
             self.latencies.percentile(95),
@@ -316,20 +337,6 @@ class _Run:
                 seconds=round(self.seconds, 2),
             )
         return run
-
-
-def _picture(
-    output: FrameOutput, objects: Sequence[ObjectFrame], measured: Sequence[Measurement], trails: Trails
-) -> NDArray[np.uint8]:
-    """The frame with its objects drawn on it, and the way of the pupil's centre."""
-    drawn = []
-    for item, found in zip(objects, measured, strict=True):
-        center = found.ellipse.center if found.ellipse is not None else None
-        trail = trails.step(item.name, output.timestamp_ns, center) if item.name == "pupil" else []
-        state = TRACKED if found.area_px > 0 else LOST
-        drawn.append(Drawn(item.name, item.mask, found.ellipse, state, trail=trail))
-    title = f"frame {output.frame_idx}  {output.timestamp_ns / 1e9:.3f} s"
-    return draw(output.image, drawn, title=title)
 
 
 @contextmanager
