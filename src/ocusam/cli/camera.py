@@ -44,7 +44,9 @@ def camera(
             show_default=False,
         ),
     ] = None,
-    window: Annotated[bool, typer.Option("--window/--no-window", help="Show the overlay as it runs.")] = True,
+    window: Annotated[
+        bool, typer.Option("--window/--no-window", help="Show the overlay as it runs, and take clicks.")
+    ] = True,
     overlay: options.Overlay = True,
     report: options.Report = True,
     model: options.Model = "nano",
@@ -58,7 +60,8 @@ def camera(
     """Follow objects live from a camera, a network stream or a file; Ctrl-C or q ends it.
 
     Without --point the eye is looked for on the frames as they come (nano), until one convinces; tracking and
-    recording begin with that frame.
+    recording begin with that frame. In the window, a left click is on the pupil, a right click is not on it;
+    p, i and c choose pupil, iris or reflection.
     """
     from ocusam.workflows.camera import CameraSettings, run_camera
 

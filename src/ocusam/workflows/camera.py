@@ -1,16 +1,18 @@
 """Follow objects live: `ocusam camera`.
 
 Purpose: frames from a camera, a stream or a file, masks as they come; on the way a window, a recording, and
-figures about latency. Where nobody gave a prompt, the eye is looked for first (`find.live_search`).
+figures about latency. Where nobody gave a prompt, the eye is looked for first (`find.live_search`),
+unless a click in the window (`live_window`) is quicker.
 
 Notable choices: the latency of a frame runs from its arrival here to its masks at the picture's size, waiting
 included; the first frame, which waits for the prompts, does not count. With `drop` (the default where the
 source is live) only the newest frame is tracked, so frame numbers count tracked frames, and their times tell
 what was left out. Frames that passed while the eye was looked for have no number either: the one it was found
-on is frame 0, and the recording begins with it. Ctrl-C is how a live run ends: what was recorded is finished
-as after the last frame; a second Ctrl-C breaks off.
+on is frame 0, and the recording begins with it. A click belongs to the next frame that is tracked, as if it
+had been given with @FRAME. Ctrl-C is how a live run ends: what was recorded is finished as after the last
+frame; a second Ctrl-C breaks off.
 
-What it does not know: clicks in the window; several eyes in one picture.
+What it does not know: several eyes in one picture.
 """
 
 from __future__ import annotations
@@ -43,6 +45,7 @@ from ocusam.workflows.inputs.prompt_pack import write_json
 from ocusam.workflows.inputs.settings import FLOAT32, PromptsLike, as_prompts, check_computing
 from ocusam.workflows.latencies import Latencies
 from ocusam.workflows.live_picture import looking_picture, tracked_picture
+from ocusam.workflows.live_prompts import LivePrompts
 from ocusam.workflows.live_window import LiveWindow, why_no_window
 from ocusam.workflows.results.recording import Recording
 from ocusam.workflows.session.follow import Progress, enter_prompt
@@ -61,7 +64,7 @@ class CameraSettings:
         drop: track the newest frame only and count the others; None: where the source is live.
         max_frames: end after so many frames, those included that pass while the eye is looked for; None: when
             the source ends, or the user.
-        window: show the overlay where there is a screen.
+        window: show the overlay where there is a screen, and take clicks there.
         overlay: write `overlay.mp4` into the recording.
         report: write `report.html` into the recording.
         dtype, size, compiled, engine: how the network computes, as of `RunSettings`.
@@ -156,7 +159,8 @@ def run_camera(
         stack.callback(feed.close)
         opened = open_predictor(model, weights, device, settings)
         no_window = why_no_window() if settings.window else None
-        window = LiveWindow() if settings.window and no_window is None else None
+        names = [prompt.name for prompt in entered]
+        window = LiveWindow(names) if settings.window and no_window is None else None
         if window is not None:
             stack.callback(window.close)
         # Opened last, so that closed first: its thread reads from the feed.
@@ -183,7 +187,8 @@ class _Run:
         window: LiveWindow | None,
     ) -> None:
         self.camera = SAM2CameraPredictor(opened.predictor)  # type: ignore[arg-type]
-        self.opened, self.prompts, self.settings, self.window = opened, prompts, settings, window
+        self.opened, self.settings, self.window = opened, settings, window
+        self.prompts = LivePrompts(prompts)
         self.search = None if prompts else LiveSearch(judge_of(opened.predictor))
         self.clear, self.trails = ClearClicks(), Trails()
         self.folder: Path | None = None
@@ -212,7 +217,7 @@ class _Run:
         """The loop itself."""
         limit = self.settings.max_frames
         for grabbed in grabber:
-            if self.begins(grabbed.frame):
+            if self.prompted(grabbed.frame):
                 self.follow(grabbed, stack, feed)
                 left = None if limit is None else limit - self.passed
                 told: tuple[int, int | None, str] = (self.num_frames, left, "tracking")
@@ -224,11 +229,18 @@ class _Run:
             if self.closed or self.passed + self.num_frames == limit:
                 return
 
-    def begins(self, frame: Frame) -> bool:
-        """Whether there is something to track from this frame on; where not, the eye is looked for."""
-        if self.search is not None and not self.prompts:
+    def prompted(self, frame: Frame) -> bool:
+        """Take in what was clicked; where there is nothing to track yet, look for the eye on this frame.
+
+        Returns:
+            Whether there is something to track."""
+        clicks = self.window.take_clicks() if self.window is not None else []
+        size = (frame.image.shape[0], frame.image.shape[1])
+        if self.prompts.click(clicks, self.num_frames, size) and self.recording is not None:
+            self.note_prompts(size)
+        if not self.prompts and self.search is not None:
             eye = self.search.step(frame)
-            self.prompts = eye.prompts if eye is not None else []
+            self.prompts.add(eye.prompts if eye is not None else ())
         return bool(self.prompts)
 
     def follow(self, grabbed: Grabbed, stack: ExitStack, feed: Feed) -> None:
@@ -249,21 +261,17 @@ class _Run:
         output = None
         if self.num_frames == 0:
             size = (frame.image.shape[0], frame.image.shape[1])
-            check_inside(self.prompts, size)
+            check_inside(self.prompts.all, size)
             camera.load_first_frame(frame.image, frame.timestamp_ns)
         else:
             output = camera.step(frame.image, frame.timestamp_ns)
-        here = self.clear(camera.predictor, camera.state, 0, self.prompts_here())
+        here = self.clear(camera.predictor, camera.state, 0, self.prompts.at(self.num_frames))
         for prompt in here:
             enter_prompt(camera.predictor, camera.state, prompt)
         if here or output is None:
             output = camera.newest()
         height, width = output.size
         return output, objects_of(output, View(0, (0, 0, width, height)))
-
-    def prompts_here(self) -> list[ObjectPrompt]:
-        """Those of the frame at hand."""
-        return [prompt for prompt in self.prompts if prompt.frame_idx == self.num_frames]
 
     def open_recording(self, stack: ExitStack, frame: Frame, feed: Feed) -> None:
         """Begin to record, now that the picture's size is known and the prompts fit."""
@@ -274,11 +282,11 @@ class _Run:
         record = {
             **self.record,
             "model": self.opened.record,
-            "prompts": [prompt.to_dict() for prompt in self.prompts],
+            "prompts": [prompt.to_dict() for prompt in self.prompts.all],
             "clicks": self.clear.told,
             "settings": asdict(self.settings),
         }
-        if self.search is not None:
+        if self.search is not None and self.search.found is not None:
             record["found"] = self.search.to_dict()
         self.recording = stack.enter_context(
             Recording(
@@ -290,7 +298,13 @@ class _Run:
                 report=self.settings.report,
             )
         )
-        write_json(self.folder, PromptPack(tuple(self.prompts), size_hw=(height, width)))
+        self.note_prompts((height, width))
+
+    def note_prompts(self, size: tuple[int, int]) -> None:
+        """Write all prompts so far into the recording."""
+        assert self.recording is not None and self.folder is not None
+        self.recording.tell(prompts=[prompt.to_dict() for prompt in self.prompts.all])
+        write_json(self.folder, PromptPack(tuple(self.prompts.all), size_hw=size))
 
     def show(self, output: FrameOutput, objects: list[ObjectFrame]) -> bool:
         """Hand a frame to the recording and the window; False once the user closed the window."""
@@ -329,6 +343,7 @@ class _Run:
         if self.recording is not None:
             self.recording.finish(
                 frames=run.num_frames,
+                passed=run.passed,
                 dropped=run.dropped,
                 latency_ms_median=run.latency_ms_median,
                 latency_ms_p95=run.latency_ms_p95,

@@ -100,6 +100,10 @@ class Recording:
         if self._video is not None and picture is not None:
             self._video.write(picture, timestamp_ns)
 
+    def tell(self, **facts: Any) -> None:
+        """Facts for `run.json`, which is written when the recording ends, however it ends."""
+        self._folder.record.update(facts)
+
     def finish(self, **facts: Any) -> None:
         """Write the tables and the rest; `facts` go to `run.json`."""
         assert self._masks is not None
@@ -111,7 +115,7 @@ class Recording:
         if self._video is not None:
             self._video.close()
             self._video = None
-        self._folder.record.update(facts)
+        self.tell(**facts)
         if self._report:
             self._page(tables)
 
