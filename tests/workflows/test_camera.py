@@ -13,6 +13,7 @@ import pytest
 
 from fake_predictor import eye_truth, write_eye_video
 from ocusam.core.errors import InputError, OutputError, PromptError
+from ocusam.core.prompts import PromptPack, ReferencePicture, parse_point
 from ocusam.model.build import make_network
 from ocusam.model.config import miniature
 from ocusam.tracking.video_predictor import SAM2VideoPredictor
@@ -233,6 +234,33 @@ def test_what_is_refused(predictor: SAM2VideoPredictor, video: Path, tmp_path: P
     (out / "run.json").touch()
     with pytest.raises(OutputError, match="another run"):
         run_camera(video, "pupil:60,55", model=predictor, out=out)
+
+
+def test_prompts_from_a_file(predictor: SAM2VideoPredictor, video: Path, tmp_path: Path) -> None:
+    settings = CameraSettings(overlay=False, report=False)
+    for name, prompts in (("one", "pupil:60,55"), ("two", tmp_path / "one"), ("three", "table")):
+        if prompts == "table":
+            prompts = tmp_path / "camera.txt"
+            prompts.write_text("pupil\t60\t55\t1\n")
+        run_camera(video, prompts, model=predictor, out=tmp_path / name, settings=settings)
+    one, two, three = (Masklets.from_folder(tmp_path / name / "masklets") for name in ("one", "two", "three"))
+    for frame in range(12):
+        mask = one.mask(frame, "pupil")
+        assert (two.mask(frame, "pupil") == mask).all() and (three.mask(frame, "pupil") == mask).all()
+    told = [json.loads((tmp_path / n / "run.json").read_text())["prompts"] for n in ("one", "two", "three")]
+    assert told[0] == told[1] == told[2]
+
+
+def test_prompts_that_do_not_fit_a_live_run(
+    predictor: SAM2VideoPredictor, video: Path, tmp_path: Path
+) -> None:
+    pupil = parse_point("pupil:60,55")
+    with pytest.raises(PromptError, match="640 x 480 px"):
+        run_camera(video, PromptPack((pupil,), size_hw=(480, 640)), model=predictor, out=tmp_path / "run")
+    shown = ReferencePicture("p07.png", np.zeros((120, 160, 3), np.uint8), (pupil,))
+    with pytest.raises(PromptError, match="no annotated picture"):
+        run_camera(video, PromptPack(references=(shown,)), model=predictor, out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_percentiles_of_latencies() -> None:

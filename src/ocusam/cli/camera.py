@@ -19,6 +19,7 @@ def camera(
         str, typer.Argument(help="Number of a camera (0), file, or rtsp:// address.", show_default=False)
     ],
     point: options.Points = None,
+    prompts: options.Prompts = None,
     record: Annotated[
         Path | None,
         typer.Option(
@@ -59,9 +60,9 @@ def camera(
 ) -> None:
     """Follow objects live from a camera, a network stream or a file; Ctrl-C or q ends it.
 
-    Without --point the eye is looked for on the frames as they come (nano), until one convinces; tracking and
-    recording begin with that frame. In the window, a left click is on the pupil, a right click is not on it;
-    p, i and c choose pupil, iris or reflection.
+    Without --point and --prompts the eye is looked for on the frames as they come (nano), until one
+    convinces; tracking and recording begin with that frame. In the window, a left click is on the pupil, a
+    right click is not on it; p, i and c choose pupil, iris or reflection.
     """
     from ocusam.workflows.camera import CameraSettings, run_camera
 
@@ -79,7 +80,7 @@ def camera(
     with console.bar() as progress:
         run = run_camera(
             source,
-            options.read_points(point) or None,
+            options.read_pack(point, prompts, video=Path(source)),
             model=model,
             weights=weights,
             device=device,

@@ -20,7 +20,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -29,7 +29,7 @@ from typing import Any
 
 from ocusam.core.errors import InputError, OcusamError, PromptError
 from ocusam.core.masklet import ObjectFrame, View
-from ocusam.core.prompts import ObjectPrompt, PromptPack, check_inside
+from ocusam.core.prompts import PromptPack, check_inside
 from ocusam.engines.choice import TORCH
 from ocusam.eye.whole_frame import measure_object
 from ocusam.report.trail import Trails
@@ -42,7 +42,8 @@ from ocusam.workflows.find.judge import judge_of
 from ocusam.workflows.find.live_search import LiveSearch
 from ocusam.workflows.inputs.input_size import FINE
 from ocusam.workflows.inputs.prompt_pack import write_json
-from ocusam.workflows.inputs.settings import FLOAT32, PromptsLike, as_prompts, check_computing
+from ocusam.workflows.inputs.prompt_tables import as_pack
+from ocusam.workflows.inputs.settings import FLOAT32, PromptsLike, check_computing
 from ocusam.workflows.latencies import Latencies
 from ocusam.workflows.live_picture import looking_picture, tracked_picture
 from ocusam.workflows.live_prompts import LivePrompts
@@ -120,7 +121,7 @@ class CameraRun:
 
 def run_camera(
     source: Any,
-    prompts: PromptsLike | None = None,
+    prompts: PromptsLike | PromptPack | Path | None = None,
     *,
     model: Any = "nano",
     weights: str | Path | None = None,
@@ -134,7 +135,8 @@ def run_camera(
     Args:
         source: a device number, an address ("rtsp://..."), a file, or anything `open_video` takes.
         prompts: clicks on the first frame, or on the frame given with @FRAME once it comes; see `track`.
-            None: the eye is looked for, with a network that names its parts (`nano`).
+            Or a `PromptPack`, or a file of prompts, without reference pictures. None: the eye is looked for,
+            with a network that names its parts (`nano`).
         model: a model's name, a `Sam2Config`, or a ready `SAM2VideoPredictor`.
         weights: a checkpoint file; None for the packaged weights of `nano`.
         device: where the network runs.
@@ -145,12 +147,17 @@ def run_camera(
 
     Raises:
         PromptError: no prompt, and a network that cannot do without, or no eye that convinces before the
-            source or `max_frames` ends the run; a prompt outside the picture.
+            source or `max_frames` ends the run; a prompt outside the picture, or for pictures of another
+            size; a reference picture.
         OcusamError: the rest of the family; nothing half-written is left.
     """
     settings = settings or CameraSettings()
-    entered = as_prompts(prompts if prompts is not None else ())
-    if not entered and not names_parts(model):
+    pack = as_pack(prompts, source)
+    if pack.references:
+        raise PromptError(
+            "A live run takes no annotated picture beforehand (references): give prompts of its own frames."
+        )
+    if not pack and not names_parts(model):
         raise PromptError("Nothing to follow: give at least one point, for example --point pupil:320,240.")
     if out is not None:
         check_free(Path(out), resumable=False)
@@ -159,13 +166,12 @@ def run_camera(
         stack.callback(feed.close)
         opened = open_predictor(model, weights, device, settings)
         no_window = why_no_window() if settings.window else None
-        names = [prompt.name for prompt in entered]
-        window = LiveWindow(names) if settings.window and no_window is None else None
+        window = LiveWindow(pack.names) if settings.window and no_window is None else None
         if window is not None:
             stack.callback(window.close)
         # Opened last, so that closed first: its thread reads from the feed.
         grabber = stack.enter_context(Grabber(feed, drop=settings.drop))
-        run = _Run(opened, entered, settings, window)
+        run = _Run(opened, pack, settings, window)
         if out is not None:
             run.record = {"input": {**describe_input(source), "fps": feed.fps}, "drop": grabber.drop}
             run.folder = Path(out)
@@ -182,14 +188,14 @@ class _Run:
     def __init__(
         self,
         opened: OpenedModel,
-        prompts: Sequence[ObjectPrompt],
+        pack: PromptPack,
         settings: CameraSettings,
         window: LiveWindow | None,
     ) -> None:
         self.camera = SAM2CameraPredictor(opened.predictor)  # type: ignore[arg-type]
-        self.opened, self.settings, self.window = opened, settings, window
-        self.prompts = LivePrompts(prompts)
-        self.search = None if prompts else LiveSearch(judge_of(opened.predictor))
+        self.opened, self.pack, self.settings, self.window = opened, pack, settings, window
+        self.prompts = LivePrompts(pack.prompts)
+        self.search = None if pack else LiveSearch(judge_of(opened.predictor))
         self.clear, self.trails = ClearClicks(), Trails()
         self.folder: Path | None = None
         self.record: dict[str, Any] = {}
@@ -261,6 +267,7 @@ class _Run:
         output = None
         if self.num_frames == 0:
             size = (frame.image.shape[0], frame.image.shape[1])
+            self.pack.check_size(size)
             check_inside(self.prompts.all, size)
             camera.load_first_frame(frame.image, frame.timestamp_ns)
         else:
