@@ -67,6 +67,7 @@ def test_nobody_clicks(tmp_path: Path) -> None:
         (["VIDEO", "--model", "sam2.1_hiera_tiny"], "--point"),
         (["VIDEO", "-p", "pupil:900,55"], "outside"),
         (["VIDEO", "--prompts", "none.json"], "none.json"),
+        (["VIDEO", "-p", "pupil:60,55", "--glints", "many"], "a number from 1 to 8"),
         (["VIDEO", "-p", "pupil:60,55", "--max-frames", "0"], "max_frames"),
     ],
 )

@@ -1,6 +1,7 @@
 """Live runs on files that stand in for cameras, with a network too small to see anything."""
 
 import json
+import math
 import os
 import signal
 from collections.abc import Iterator
@@ -10,18 +11,25 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from numpy.typing import NDArray
 
-from fake_predictor import eye_truth, write_eye_video
+from fake_predictor import eye_picture, eye_truth, write_eye_video
 from ocusam.core.errors import InputError, OutputError, PromptError
+from ocusam.core.geometry import Ellipse
+from ocusam.core.masklet import ObjectFrame
 from ocusam.core.prompts import PromptPack, ReferencePicture, parse_point
+from ocusam.eye.whole_frame import Measured
 from ocusam.model.build import make_network
 from ocusam.model.config import miniature
 from ocusam.tracking.video_predictor import SAM2VideoPredictor
 from ocusam.video.live import FileFeed
 from ocusam.video.source import Frame
+from ocusam.workflows import camera
 from ocusam.workflows.camera import CameraSettings, run_camera
+from ocusam.workflows.eye import track_eye
 from ocusam.workflows.find.weighing import CONVINCING
 from ocusam.workflows.inputs.prompt_pack import read_json
+from ocusam.workflows.inputs.settings import RunSettings
 from ocusam.workflows.latencies import Latencies
 from ocusam.workflows.session.masklets import Masklets
 from ocusam.workflows.session.models import OpenedModel, open_predictor
@@ -261,6 +269,63 @@ def test_prompts_that_do_not_fit_a_live_run(
     with pytest.raises(PromptError, match="no annotated picture"):
         run_camera(video, PromptPack(references=(shown,)), model=predictor, out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def _with_lamps(frames: int) -> NDArray[np.uint8]:
+    """A pupil that moves, and two reflections that go half of its way."""
+    rows, cols = np.mgrid[:120, :160]
+    out = []
+    for i in range(frames):
+        x, y = 75.0 + 9.0 * math.sin(i / 6.0), 58.0 + 3.0 * math.cos(i / 4.0)
+        light = eye_picture(Ellipse((x, y), (30.0, 27.0), 20.0)).astype(np.float64)
+        for away in (-5.0, 5.0):
+            a, b = 75.0 + 0.5 * (x - 75.0) + away, 58.0 + 0.5 * (y - 58.0) - 2.0
+            light += 220.0 * np.exp(-((cols - a) ** 2 + (rows - b) ** 2) / (2 * 1.1**2))
+        out.append(np.clip(light, 0, 255).astype(np.uint8))
+    return np.stack(out)
+
+
+def test_reflections_of_a_file_are_those_of_an_eye_run(nano: OpenedModel, tmp_path: Path) -> None:
+    """Nobody clicked a reflection; the frames are the same, and so is what both runs write."""
+    video = _with_lamps(40)
+    settings = RunSettings(overlay=False, report=False, zoom="off", recover=False)
+    track_eye(video, "pupil:75,65", model=nano.predictor, out=tmp_path / "eye", settings=settings)
+    for name, glints in (("auto", "auto"), ("one", 1), ("off", "off")):
+        live = CameraSettings(overlay=False, report=False, glints=glints)
+        run_camera(video, "pupil:75,65", model=nano, out=tmp_path / name, settings=live)
+    eye, auto, one, off = (
+        pl.read_csv(tmp_path / name / "signals.csv") for name in ("eye", "auto", "one", "off")
+    )
+    assert sorted(eye["object"].unique()) == ["cr0", "cr1", "pupil"] and auto.equals(eye)
+    assert sorted(one["object"].unique()) == ["cr0", "pupil"]
+    assert off["object"].unique().to_list() == ["pupil"]
+
+
+def test_reflections_are_left_out_where_they_would_cost_latency(
+    predictor: SAM2VideoPredictor, video: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[bool] = []
+    measure = camera.measure_frame
+
+    def note(objects: list[ObjectFrame], *, spots: bool) -> Measured:
+        looked.append(spots)
+        return measure(objects, spots=spots)
+
+    monkeypatch.setattr(camera, "measure_frame", note)
+    for name, drop, glints, spots in (
+        ("a", True, "auto", False),
+        ("b", True, "2", True),
+        ("c", False, "auto", True),
+        ("d", False, "off", False),
+    ):
+        looked.clear()
+        settings = CameraSettings(drop=drop, glints=glints, max_frames=2, overlay=False, report=False)
+        run_camera(video, "pupil:60,55", model=predictor, out=tmp_path / name, settings=settings)
+        assert looked and set(looked) == {spots}
+        told = json.loads((tmp_path / name / "run.json").read_text())["settings"]["glints"]
+        assert told == ("off" if not spots else glints)
+    with pytest.raises(InputError, match="auto, off or a number"):
+        CameraSettings(glints="many")
 
 
 def test_percentiles_of_latencies() -> None:

@@ -57,6 +57,14 @@ def camera(
     size: options.Size = "fine",
     compiled: options.Compile = False,
     engine: options.Engine = "torch",
+    glints: Annotated[
+        str,
+        typer.Option(
+            help="Corneal reflections in the recording, as of `ocusam eye`: auto (for files; off with "
+            "a camera, a stream or --drop), a number from 1 to 8 (look for at most so many, in any "
+            "source; it takes time on every frame), or off."
+        ),
+    ] = "auto",
 ) -> None:
     """Follow objects live from a camera, a network stream or a file; Ctrl-C or q ends it.
 
@@ -76,6 +84,7 @@ def camera(
         size=size,
         compiled=compiled,
         engine=engine,
+        glints=glints,
     )
     with console.bar() as progress:
         run = run_camera(

@@ -31,7 +31,7 @@ from ocusam.core.errors import InputError, OcusamError, PromptError
 from ocusam.core.masklet import ObjectFrame, View
 from ocusam.core.prompts import PromptPack, check_inside
 from ocusam.engines.choice import TORCH
-from ocusam.eye.whole_frame import measure_object
+from ocusam.eye.whole_frame import measure_frame
 from ocusam.report.trail import Trails
 from ocusam.tracking.camera_predictor import SAM2CameraPredictor
 from ocusam.tracking.outputs import FrameOutput
@@ -40,8 +40,8 @@ from ocusam.video.source import Frame
 from ocusam.workflows.find.clicks import ClearClicks
 from ocusam.workflows.find.judge import judge_of
 from ocusam.workflows.find.live_search import LiveSearch
+from ocusam.workflows.inputs.glints import AUTO, OFF, wanted_glints
 from ocusam.workflows.inputs.input_size import FINE
-from ocusam.workflows.inputs.prompt_pack import write_json
 from ocusam.workflows.inputs.prompt_tables import as_pack
 from ocusam.workflows.inputs.settings import FLOAT32, PromptsLike, check_computing
 from ocusam.workflows.latencies import Latencies
@@ -69,6 +69,8 @@ class CameraSettings:
         overlay: write `overlay.mp4` into the recording.
         report: write `report.html` into the recording.
         dtype, size, compiled, engine: how the network computes, as of `RunSettings`.
+        glints: reflections in the recording's tables, as of `RunSettings`; but "auto" is "off" where the
+            source is live or frames are dropped: the next frame waits until a frame's spots are found.
     """
 
     drop: bool | None = None
@@ -80,9 +82,12 @@ class CameraSettings:
     size: str | int = FINE
     compiled: bool = False
     engine: str = TORCH
+    glints: str | int = AUTO
 
     def __post_init__(self) -> None:
         check_computing(self)
+        wanted_glints(self.glints)
+        object.__setattr__(self, "glints", str(self.glints))
         if self.max_frames is not None and self.max_frames < 1:
             raise InputError(f"max_frames={self.max_frames}: give at least 1 frame.")
 
@@ -175,6 +180,8 @@ def run_camera(
         if out is not None:
             run.record = {"input": {**describe_input(source), "fps": feed.fps}, "drop": grabber.drop}
             run.folder = Path(out)
+            if settings.glints != AUTO or not (feed.live or grabber.drop):
+                run.glints = settings.glints
         interrupted = stack.enter_context(_interrupt(grabber))
         run.all(grabber, stack, feed, progress)
         if not run.num_frames and not (interrupted.is_set() or run.closed):
@@ -198,6 +205,7 @@ class _Run:
         self.search = None if pack else LiveSearch(judge_of(opened.predictor))
         self.clear, self.trails = ClearClicks(), Trails()
         self.folder: Path | None = None
+        self.glints: str | int = OFF
         self.record: dict[str, Any] = {}
         self.recording: Recording | None = None
         self.latencies, self.num_frames, self.seconds, self.started = Latencies(), 0, 0.0, 0.0
@@ -243,7 +251,7 @@ class _Run:
         clicks = self.window.take_clicks() if self.window is not None else []
         size = (frame.image.shape[0], frame.image.shape[1])
         if self.prompts.click(clicks, self.num_frames, size) and self.recording is not None:
-            self.note_prompts(size)
+            self.recording.prompted(self.prompts.all)
         if not self.prompts and self.search is not None:
             eye = self.search.step(frame)
             self.prompts.add(eye.prompts if eye is not None else ())
@@ -291,7 +299,7 @@ class _Run:
             "model": self.opened.record,
             "prompts": [prompt.to_dict() for prompt in self.prompts.all],
             "clicks": self.clear.told,
-            "settings": asdict(self.settings),
+            "settings": {**asdict(self.settings), "glints": self.glints},
         }
         if self.search is not None and self.search.found is not None:
             record["found"] = self.search.to_dict()
@@ -303,24 +311,19 @@ class _Run:
                 fps=feed.fps,
                 overlay=self.settings.overlay,
                 report=self.settings.report,
+                glints=self.glints,
             )
         )
-        self.note_prompts((height, width))
-
-    def note_prompts(self, size: tuple[int, int]) -> None:
-        """Write all prompts so far into the recording."""
-        assert self.recording is not None and self.folder is not None
-        self.recording.tell(prompts=[prompt.to_dict() for prompt in self.prompts.all])
-        write_json(self.folder, PromptPack(tuple(self.prompts.all), size_hw=size))
+        self.recording.prompted(self.prompts.all)
 
     def show(self, output: FrameOutput, objects: list[ObjectFrame]) -> bool:
         """Hand a frame to the recording and the window; False once the user closed the window."""
         if self.recording is None and self.window is None:
             return True
-        measured = [measure_object(item) for item in objects]
+        measured = measure_frame(objects, spots=self.recording is not None and self.glints != OFF)
         picture = None
         if self.window is not None or self.settings.overlay:
-            picture = tracked_picture(output, objects, measured, self.trails)
+            picture = tracked_picture(output, objects, measured.objects, self.trails)
         if self.recording is not None:
             self.recording.add(objects, measured, picture, output.timestamp_ns)
         return self.window is None or picture is None or self.window.show(picture)
