@@ -11,6 +11,7 @@ from ocusam.model.build import make_network
 from ocusam.model.config import miniature
 from ocusam.tracking.video_predictor import SAM2VideoPredictor
 from ocusam.workflows import camera
+from ocusam.workflows.inputs.prompt_pack import read_json
 from ocusam.workflows.session.models import OpenedModel
 
 runner = CliRunner()
@@ -38,8 +39,24 @@ def test_a_good_run(video: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     for words in ("no window: ", "4 frames, 0 dropped", "latency: median", f"written to {out}"):
         assert words in result.output
     assert (out / "signals.csv").is_file()
+    given = ["camera", str(video), "--prompts", str(out / "prompts.json"), "--point", "iris:60,80"]
+    result = runner.invoke(app, [*given, "--record", str(tmp_path / "two"), "--max-frames", "2"])
+    assert result.exit_code == 0, result.output
+    assert read_json(tmp_path / "two" / "prompts.json").names == ["pupil", "iris"]
     again = runner.invoke(app, arguments)
     assert again.exit_code == 2 and "another run" in again.stderr
+
+
+def test_nobody_clicks(tmp_path: Path) -> None:
+    opening = write_eye_video(tmp_path / "opening.mp4", eye_truth(22, range(10)))
+    closed = write_eye_video(tmp_path / "closed.mp4", [None] * 22)
+    result = runner.invoke(app, ["camera", str(opening), "--no-window", "--max-frames", "20"])
+    assert result.exit_code == 0, result.output
+    for words in ("19 frames passed while", "view 0: found by itself, pupil:", "1 frames, 0 dropped"):
+        assert words in result.output
+    result = runner.invoke(app, ["camera", str(closed), "--no-window"])
+    assert result.exit_code == 2 and "2 of 22 frames" in result.stderr
+    assert f"ocusam camera {closed} --point pupil:" in result.stderr
 
 
 @pytest.mark.usefixtures("small_network")
@@ -47,8 +64,10 @@ def test_a_good_run(video: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ("arguments", "word"),
     [
         (["none.mp4", "-p", "pupil:60,55"], "none.mp4"),
-        (["VIDEO"], "--point"),
+        (["VIDEO", "--model", "sam2.1_hiera_tiny"], "--point"),
         (["VIDEO", "-p", "pupil:900,55"], "outside"),
+        (["VIDEO", "--prompts", "none.json"], "none.json"),
+        (["VIDEO", "-p", "pupil:60,55", "--glints", "many"], "a number from 1 to 8"),
         (["VIDEO", "-p", "pupil:60,55", "--max-frames", "0"], "max_frames"),
     ],
 )

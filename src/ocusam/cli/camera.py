@@ -8,8 +8,9 @@ from typing import Annotated
 import typer
 
 from ocusam.cli import console, options
+from ocusam.cli.eye import describe_found
 
-EXAMPLE = "Example: ocusam camera 0 --point pupil:320,240 --record session1"
+EXAMPLE = "Example: ocusam camera 0 --record session1"
 
 
 @console.reports_errors
@@ -18,6 +19,7 @@ def camera(
         str, typer.Argument(help="Number of a camera (0), file, or rtsp:// address.", show_default=False)
     ],
     point: options.Points = None,
+    prompts: options.Prompts = None,
     record: Annotated[
         Path | None,
         typer.Option(
@@ -36,9 +38,16 @@ def camera(
         ),
     ] = None,
     max_frames: Annotated[
-        int | None, typer.Option("--max-frames", help="End after so many frames.", show_default=False)
+        int | None,
+        typer.Option(
+            "--max-frames",
+            help="End after so many frames, those included that pass while the eye is looked for.",
+            show_default=False,
+        ),
     ] = None,
-    window: Annotated[bool, typer.Option("--window/--no-window", help="Show the overlay as it runs.")] = True,
+    window: Annotated[
+        bool, typer.Option("--window/--no-window", help="Show the overlay as it runs, and take clicks.")
+    ] = True,
     overlay: options.Overlay = True,
     report: options.Report = True,
     model: options.Model = "nano",
@@ -48,8 +57,21 @@ def camera(
     size: options.Size = "fine",
     compiled: options.Compile = False,
     engine: options.Engine = "torch",
+    glints: Annotated[
+        str,
+        typer.Option(
+            help="Corneal reflections in the recording, as of `ocusam eye`: auto (for files; off with "
+            "a camera, a stream or --drop), a number from 1 to 8 (look for at most so many, in any "
+            "source; it takes time on every frame), or off."
+        ),
+    ] = "auto",
 ) -> None:
-    """Follow objects live from a camera, a network stream or a file; Ctrl-C or q ends it."""
+    """Follow objects live from a camera, a network stream or a file; Ctrl-C or q ends it.
+
+    Without --point and --prompts the eye is looked for on the frames as they come (nano), until one
+    convinces; tracking and recording begin with that frame. In the window, a left click is on the pupil, a
+    right click is not on it; p, i and c choose pupil, iris or reflection.
+    """
     from ocusam.workflows.camera import CameraSettings, run_camera
 
     settings = CameraSettings(
@@ -62,11 +84,12 @@ def camera(
         size=size,
         compiled=compiled,
         engine=engine,
+        glints=glints,
     )
     with console.bar() as progress:
         run = run_camera(
             source,
-            options.read_points(point),
+            options.read_pack(point, prompts, video=Path(source)),
             model=model,
             weights=weights,
             device=device,
@@ -79,6 +102,10 @@ def camera(
         screen.print(f"no window: {run.no_window}")
     if run.broken_off is not None:
         screen.print(f"broken off: {run.broken_off}")
+    if run.passed:
+        screen.print(f"{run.passed} frames passed while the eye was looked for")
+    for eye in (run.found or {}).get("eyes", []):
+        screen.print(describe_found(eye))
     screen.print(f"{run.num_frames} frames, {run.dropped} dropped, {run.fps:.1f} frames/s")
     if run.latency_ms_median is not None:
         screen.print(

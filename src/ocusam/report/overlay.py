@@ -113,6 +113,14 @@ def draw(image: Picture, objects: Sequence[Drawn], *, title: str = "", min_width
     return canvas
 
 
+def add_line(picture: Picture, text: str, color: Color) -> Picture:
+    """A copy of a drawn picture with one more line of text, under the title's."""
+    canvas = picture.copy()
+    scale, height = _letters(canvas)
+    _text(canvas, text, (4, 2 * height - 6), scale, _light(color))
+    return canvas
+
+
 def draw_ellipse(canvas: Picture, ellipse: Ellipse, color: Color, factor: int = 1) -> None:
     """Draw outline and centre cross of an ellipse (px of the picture before enlargement) in place."""
     big = ellipse.scaled(factor, about=(-0.5, -0.5))
@@ -141,8 +149,7 @@ def _tint(canvas: Picture, mask: NDArray[np.bool_], color: Color, factor: int) -
 def _legend(canvas: Picture, objects: Sequence[Drawn], title: str) -> None:
     """Title at the top, one line per object at the bottom left; dark plates behind the text keep it
     legible."""
-    scale = max(0.4, min(0.9, canvas.shape[1] / 1200))
-    height = round(30 * scale) + 4
+    scale, height = _letters(canvas)
     if title:
         _text(canvas, title, (4, height - 6), scale, (255, 255, 255))
     entries: dict[str, Drawn] = {}
@@ -150,10 +157,20 @@ def _legend(canvas: Picture, objects: Sequence[Drawn], title: str) -> None:
         entries.setdefault(f"{item.name} {item.state}".strip(), item)
     y = canvas.shape[0] - 6 - height * (len(entries) - 1)
     for text, item in entries.items():
-        # Towards white: dark blue cannot be read on a dark plate.
-        red, green, blue = (c + 2 * (255 - c) // 5 for c in item.color or color_of(item.name))
-        _text(canvas, text, (4, y), scale, (red, green, blue))
+        _text(canvas, text, (4, y), scale, _light(item.color or color_of(item.name)))
         y += height
+
+
+def _letters(canvas: Picture) -> tuple[float, int]:
+    """OpenCV's scale of the text on a picture, and the height of its lines, px."""
+    scale = max(0.4, min(0.9, canvas.shape[1] / 1200))
+    return scale, round(30 * scale) + 4
+
+
+def _light(color: Color) -> Color:
+    """Towards white: dark blue cannot be read on a dark plate."""
+    red, green, blue = (c + 2 * (255 - c) // 5 for c in color)
+    return red, green, blue
 
 
 def _text(canvas: Picture, text: str, at: tuple[int, int], scale: float, color: Color) -> None:

@@ -68,7 +68,7 @@ def start_without_click(
         opened = open_predictor(model, weights, device, settings)
         finding = find_eye(source, judge_of(opened.predictor), views=settings.views, progress=progress)
         if not finding.prompts:
-            raise nothing_found(finding, *_called(video, out))
+            raise nothing_found(finding, _command(video, out))
     finally:
         if not isinstance(video, VideoSource):
             source.close()
@@ -83,9 +83,6 @@ def settings_of_run(out: Path, settings: RunSettings) -> RunSettings:
     return replace(settings, views=str(found["views"])) if isinstance(found, dict) else settings
 
 
-def _called(video: Any, out: str | Path | None) -> tuple[str, str]:
-    """Video and folder as a command would name them."""
-    return (
-        str(video) if isinstance(video, str | Path) else "VIDEO",
-        str(out) if out is not None else "OUT",
-    )
+def _command(video: Any, out: str | Path | None) -> str:
+    """What to type for a video and a folder."""
+    return f"ocusam eye {video if isinstance(video, str | Path) else 'VIDEO'} -o {out or 'OUT'}"

@@ -114,7 +114,7 @@ def test_nothing_convincing_is_said_with_a_frame_to_click() -> None:
     finding = find_eye(clip([None] * 12), DarkJudge())
     assert finding.prompts == []
     with pytest.raises(PromptError, match=r"ocusam eye eye\.mp4 -o run --point pupil:"):
-        raise nothing_found(finding, "eye.mp4", "run")
+        raise nothing_found(finding, "ocusam eye eye.mp4 -o run")
     black = find_eye(SequenceSource([np.zeros(SIZE, np.uint8)] * 3), None)
     assert "none shows anything like one" in str(nothing_found(black))
 

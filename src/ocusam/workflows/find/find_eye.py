@@ -30,6 +30,7 @@ from ocusam.workflows.inputs.views import plan_views
 ROUNDS = ((0.0, 3.0), (3.0, 15.0), (15.0, 60.0))
 FRAMES_A_ROUND = 8
 _NOMINAL_FPS = 30.0
+OBJECTS = ("pupil", "iris", "cr")
 
 Progress = Callable[[int, int | None, str], None]
 
@@ -57,7 +58,7 @@ def find_eye(
     judge: Judge | None,
     *,
     views: str = "auto",
-    objects: Sequence[str] = ("pupil", "iris", "cr"),
+    objects: Sequence[str] = OBJECTS,
     progress: Progress | None = None,
 ) -> Finding:
     """Look for the pupil (and more) of every eye in a video.
@@ -96,24 +97,36 @@ def find_eye(
     return finding
 
 
-def nothing_found(finding: Finding, video: str = "VIDEO", out: str = "OUT") -> PromptError:
-    """The error for a finding without prompts: what was looked at, what came nearest, what to do."""
+def nothing_found(
+    finding: Finding, command: str = "ocusam eye VIDEO -o OUT", *, looked: str = "", again: bool = True
+) -> PromptError:
+    """The error for a finding without prompts: what was looked at, what came nearest, what to do.
+
+    Args:
+        finding: of the search.
+        command: to be typed with a point behind it.
+        looked: what was looked at, where it is more than the finding's own frames.
+        again: the same frames come again, so a point on one of them helps; else (live) only a place does.
+    """
     frames = sorted({i for eye in finding.eyes for i in eye.frames})
-    looked = f"{len(frames)} frames up to frame {frames[-1]}" if frames else "no frame"
+    looked = looked or (f"{len(frames)} frames up to frame {frames[-1]}" if frames else "no frame")
     seen = [eye for eye in finding.eyes if eye.best is not None]
     if not seen:
-        return PromptError(
-            f"No pupil was found ({looked} looked at; none shows anything like one). Look at the video for a "
-            f"frame with an open eye and click it: ocusam eye {video} -o {out} --point pupil:X,Y@FRAME"
+        do = (
+            f"Look at the video for a frame with an open eye and click it: {command} --point pupil:X,Y@FRAME"
+            if again
+            else f"Say where the pupil is: {command} --point pupil:X,Y"
         )
+        return PromptError(f"No pupil was found ({looked} looked at; none shows anything like one). {do}")
     best = max(seen, key=lambda eye: eye.best.score if eye.best is not None else 0.0)
     assert best.best is not None and best.click is not None
     x, y = best.click
+    at = best.best.frame_idx
+    look, frame = (f"Look at frame {at}", f"@{at}") if again else (f"It was on frame {at}", "")
     return PromptError(
         f"No pupil was found that convinces ({looked} looked at; the best place scores {best.best.score:.2f} "
-        f"of 1, {CONVINCING} is needed). Look at frame {best.best.frame_idx}: if x={x:.0f}, y={y:.0f} is on "
-        f"the pupil, or with the right numbers instead: ocusam eye {video} -o {out} "
-        f"--point pupil:{x:.0f},{y:.0f}@{best.best.frame_idx}"
+        f"of 1, {CONVINCING} is needed). {look}: if x={x:.0f}, y={y:.0f} is on the pupil, or with the right "
+        f"numbers instead: {command} --point pupil:{x:.0f},{y:.0f}{frame}"
     )
 
 

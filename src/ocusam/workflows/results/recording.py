@@ -19,17 +19,24 @@ from types import TracebackType
 from typing import Any
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from ocusam.core.errors import OcusamError, OutputError
 from ocusam.core.masklet import ObjectFrame, View
-from ocusam.eye.signals import Measurement, SignalTable
+from ocusam.core.prompts import ObjectPrompt, PromptPack
+from ocusam.eye.long_rows import LongRows
+from ocusam.eye.signals import SignalTable
+from ocusam.eye.whole_frame import Measured
 from ocusam.report.overlay import overlay_size
 from ocusam.report.tables import ReportTables
 from ocusam.video.reader import open_video
 from ocusam.video.source import NOMINAL_FPS
 from ocusam.video.writer import VideoWriter
+from ocusam.workflows.inputs.glints import OFF
+from ocusam.workflows.inputs.prompt_pack import write_json
 from ocusam.workflows.results.eye_tables import make_tables, named
+from ocusam.workflows.results.reflections import SPOTS, with_reflections
 from ocusam.workflows.results.report import finish_report
 from ocusam.workflows.session.masklets import MaskletWriter
 from ocusam.workflows.session.run_folder import RunFolder
@@ -45,6 +52,7 @@ class Recording:
         fps: frame rate of the overlay's header.
         overlay: write `overlay.mp4`.
         report: write `report.html`.
+        glints: reflections at the end, from the spots that are handed in, as of `RunSettings`.
 
     Raises:
         OutputError: the folder holds another run, or cannot be written.
@@ -59,11 +67,14 @@ class Recording:
         fps: float | None = None,
         overlay: bool = True,
         report: bool = True,
+        glints: str | int = OFF,
     ) -> None:
         self._folder = RunFolder(path, record)
         self._size, self._fps, self._overlay = size, fps or NOMINAL_FPS, overlay
-        self._report = report
+        self._report, self._glints = report, glints
         self._signals = SignalTable()
+        self._spots: dict[int, bytes] = {}
+        self._prompts: Sequence[ObjectPrompt] = ()
         self._masks: MaskletWriter | None = None
         self._video: VideoWriter | None = None
 
@@ -87,7 +98,7 @@ class Recording:
     def add(
         self,
         objects: Sequence[ObjectFrame],
-        measured: Sequence[Measurement],
+        measured: Measured,
         picture: NDArray[np.uint8] | None,
         timestamp_ns: int,
     ) -> None:
@@ -95,17 +106,25 @@ class Recording:
         assert self._masks is not None, "use the recording as a context manager"
         self._masks.add(list(objects))
         self._folder.computed = True
-        for item, measurement in zip(objects, measured, strict=True):
+        for item, measurement in zip(objects, measured.objects, strict=True):
             self._signals.add(item.frame_idx, item.timestamp_ns, item.view.index, item.name, measurement)
+            if item.name == "pupil" and measured.spots is not None:
+                self._spots[item.frame_idx] = measured.spots
         if self._video is not None and picture is not None:
             self._video.write(picture, timestamp_ns)
+
+    def prompted(self, prompts: Sequence[ObjectPrompt]) -> None:
+        """All prompts so far: into `prompts.json` at once, into `run.json` however the recording ends."""
+        self._prompts = tuple(prompts)
+        self._folder.record["prompts"] = [prompt.to_dict() for prompt in prompts]
+        write_json(self._folder.path, PromptPack(self._prompts, size_hw=self._size))
 
     def finish(self, **facts: Any) -> None:
         """Write the tables and the rest; `facts` go to `run.json`."""
         assert self._masks is not None
         self._masks.flush()
         height, width = self._size
-        tables = make_tables(self._signals.table(), [View(0, (0, 0, width, height))])
+        tables = make_tables(self._rows(), [View(0, (0, 0, width, height))])
         for name, table in named(tables).items():
             self._folder.write_table(name, table)
         if self._video is not None:
@@ -114,6 +133,16 @@ class Recording:
         self._folder.record.update(facts)
         if self._report:
             self._page(tables)
+
+    def _rows(self) -> LongRows:
+        """What was measured, with the rows of reflections."""
+        table = self._signals.table()
+        if self._glints == OFF:
+            return LongRows.of(table)
+        keys = table.select("frame_idx", pupil=pl.col("object") == "pupil").iter_rows()
+        spots = [self._spots.get(frame) if pupil else None for frame, pupil in keys]
+        rows = LongRows.of(table.with_columns(pl.Series(SPOTS, spots, dtype=pl.Binary)))
+        return with_reflections(rows, self._prompts, self._glints)
 
     def _page(self, tables: ReportTables) -> None:
         path = self._folder.file("overlay.mp4")

@@ -17,6 +17,7 @@ import torch
 
 from ocusam.core.errors import WeightsError
 from ocusam.model.config import Sam2Config
+from ocusam.model.sam2 import SAM2
 from ocusam.tracking.build import build_sam2_video_predictor
 from ocusam.tracking.compiled import compile_network
 from ocusam.tracking.find_config import find_config
@@ -86,6 +87,23 @@ def open_predictor(
         "engine": computing.engine,
     }
     return OpenedModel(predictor, record)
+
+
+def names_parts(model: Any) -> bool:
+    """Whether a network names the parts of the eye without a prompt, told without building it.
+
+    Args:
+        model: as of `open_predictor`.
+
+    Raises:
+        ModelError: unknown name.
+    """
+    if isinstance(model, OpenedModel):
+        model = model.predictor
+    if isinstance(model, str | Path | Sam2Config):
+        return find_config(model).config.names_parts
+    network = getattr(model, "model", None)
+    return isinstance(network, SAM2) and network.config.names_parts
 
 
 def weights_file(model: str | Path | Sam2Config, weights: str | Path | None, config: Sam2Config) -> Path:
