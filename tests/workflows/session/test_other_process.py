@@ -20,7 +20,7 @@ from ocusam.core.masklet import ObjectFrame, View
 from ocusam.eye.whole_frame import measure_frame
 from ocusam.workflows.eye import track_eye
 from ocusam.workflows.inputs.settings import RunSettings
-from ocusam.workflows.session import job, measuring
+from ocusam.workflows.session import job, measuring, other_process
 from ocusam.workflows.session.measuring import Apart, Measuring
 from ocusam.workflows.session.other_process import OtherProcess
 from ocusam.workflows.session.passes import Step
@@ -89,6 +89,20 @@ def test_without_it_frames_are_measured_here() -> None:
     ended._process.wait()
     assert ended(_frame(1)).objects == MEASURE(_frame(1)).objects and ended.there == 1
     ended.close()
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="no such signal")
+def test_one_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(other_process, "_LONGEST_S", 0.5)
+    hanging = OtherProcess(MEASURE)
+    assert hanging.wait(PATIENCE_S)
+    process = hanging._process
+    assert process is not None
+    os.kill(process.pid, signal.SIGSTOP)
+    assert hanging(_frame(0)).objects == MEASURE(_frame(0)).objects and hanging.there == 0
+    assert process.poll() == -signal.SIGKILL
+    assert hanging(_frame(1)).objects == MEASURE(_frame(1)).objects
+    hanging.close()
 
 
 def test_where_it_cannot_be_started_frames_are_measured_here(

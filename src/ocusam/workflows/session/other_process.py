@@ -7,9 +7,10 @@ gets back what was measured; `main` is what that one runs.
 Notable choices: it is started by its command line and spoken to through its input and output, so nothing of
 the caller's program is imported or forked there, on any system. It begins in the background; until it answers
 for the first time, and if it ever fails or is ended, frames are measured here: the same function, the same
-numbers. It keeps nothing between frames. It does not hear Ctrl-C (the tracker's program decides what is still
-measured) and ends when its input does, also when the tracker's program is killed. The picture travels in
-grey: measuring looks at nothing else.
+numbers. A thread of its own talks to it, so that one that hangs (stopped, starved) is ended after a while
+instead of holding the run. It keeps nothing between frames. It does not hear Ctrl-C (the tracker's program
+decides what is still measured) and ends when its input does, also when the tracker's program is killed. The
+picture travels in grey: measuring looks at nothing else.
 
 What it does not know: what is measured.
 """
@@ -24,6 +25,7 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from queue import Empty, SimpleQueue
 from threading import Event, Thread
 from typing import IO, Any
 
@@ -42,6 +44,7 @@ _START = (
     "from ocusam.workflows.session.other_process import main; main()"
 )
 _PATIENCE_S = 5.0
+_LONGEST_S = 60.0  # for one frame, which takes some ten milliseconds
 
 
 class OtherProcess:
@@ -58,6 +61,8 @@ class OtherProcess:
     def __init__(self, measure: Measure) -> None:
         self._measure, self.there = measure, 0
         self._ready = Event()
+        self._frames: SimpleQueue[list[ObjectFrame] | None] = SimpleQueue()
+        self._answers: SimpleQueue[tuple[Exception | None, Any] | None] = SimpleQueue()
         self._process: subprocess.Popen[bytes] | None = None
         if getattr(sys, "frozen", False) or not sys.executable:
             return  # a packed or embedding program is no Python that could be asked
@@ -69,26 +74,32 @@ class OtherProcess:
                 stderr=subprocess.DEVNULL,
                 env={**os.environ, "OMP_NUM_THREADS": "1"},
             )
-            Thread(target=self._greet, args=(self._process,), daemon=True).start()
+            Thread(target=self._talk, args=(self._process,), daemon=True).start()
 
-    def _greet(self, process: subprocess.Popen[bytes]) -> None:
-        """Say what is to be measured and wait until it has understood."""
+    def _talk(self, process: subprocess.Popen[bytes]) -> None:
+        """Say what is to be measured, wait until it has understood, then pass on frames and answers."""
         with suppress(*_LOST):
             _send(process.stdin, sys.path)
             _send(process.stdin, self._measure)
             pickle.load(_known(process.stdout))
             self._ready.set()
+            while (objects := self._frames.get()) is not None:
+                _send(process.stdin, _in_grey(objects))
+                self._answers.put(pickle.load(_known(process.stdout)))
+        self._answers.put(None)
 
     def __call__(self, objects: list[ObjectFrame]) -> Any:
         """Measure a frame; raises what measuring raises."""
         if self._process is not None and self._ready.is_set():
-            try:
-                _send(self._process.stdin, _in_grey(objects))
-                error, answer = pickle.load(_known(self._process.stdout))
-            except _LOST:
-                self.close()
+            self._frames.put(objects)
+            found = None
+            with suppress(Empty):
+                found = self._answers.get(timeout=_LONGEST_S)
+            if found is None:
+                self._end(patience_s=0.0)
             else:
                 self.there += 1
+                error, answer = found
                 if error is not None:
                     raise error
                 return answer
@@ -100,19 +111,24 @@ class OtherProcess:
 
     def close(self) -> None:
         """End it."""
+        self._end(_PATIENCE_S if self._ready.is_set() else 0.0)  # it may still be importing
+
+    def _end(self, patience_s: float) -> None:
         process, self._process = self._process, None
         if process is None:
             return
-        if not self._ready.is_set():
-            process.kill()  # it is still importing
-        with suppress(OSError):
+        self._frames.put(None)
+        if not patience_s:
+            process.kill()
+        with suppress(OSError, ValueError):
             _known(process.stdin).close()
         try:
             process.wait(_PATIENCE_S)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-        _known(process.stdout).close()
+        with suppress(OSError, ValueError):
+            _known(process.stdout).close()
 
 
 def _known(stream: IO[bytes] | None) -> IO[bytes]:
