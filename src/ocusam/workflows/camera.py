@@ -186,7 +186,7 @@ def run_camera(
         run.all(grabber, stack, feed, progress)
         if not run.num_frames and not (interrupted.is_set() or run.closed):
             raise run.nothing(source, again=not (feed.live or grabber.drop))
-        return run.finish(grabber, interrupted.is_set(), no_window)
+        return run.finish(grabber, interrupted.is_set() or run.closed, no_window)
 
 
 class _Run:
