@@ -5,16 +5,14 @@ Purpose: the mask tells which thing is meant and roughly where it ends; the pict
 ellipse to the places found.
 
 Notable choices: the step's direction (dark or bright pupil) and the grey levels on its two sides are taken
-from the picture itself, as medians over all normals, so nothing has to be set for a camera. A place counts
-only where both sides look like most others: a lid, lashes, the picture's border or a reflection lying on the
-rim look different and are left out (a reflection's near edge is a strong step of the right direction, but
-what lies behind it is too bright). The search begins close to the mask's outline, which is right more often
-than not, and ends there when most of the rim in sight agrees. Else it begins anew farther away and narrows
-in three rounds, each about the ellipse of the one before; an iris's answer that little of the rim supports
-must still pass by what the mask takes for rim (lids, long and clear, drew whole irises to them). Sub-pixel
-places come from a parabola through the gradient's peak. The scatter of the places about the ellipse, carried
-through the fit, gives the standard deviation of the centre. Where too few places agree, there is no answer
-and the mask's outline stands.
+from the picture itself, as medians over all normals, so nothing has to be set for a camera. Places whose two
+sides look unlike most others' are left out (`rim_places.py`). The search begins close to the mask's outline,
+which is right more often than not, and ends there when most of the rim in sight agrees. Else it begins anew
+farther away and narrows in three rounds, each about the ellipse of the one before; an iris's answer that
+little of the rim supports must still pass by what the mask takes for rim (lids, long and clear, drew whole
+irises to them). The scatter of the places about the ellipse, carried through the fit, gives the standard
+deviation of the centre (`rim_polish.py`). Where too few places agree, there is no answer and the mask's
+outline stands.
 
 Looking along rays for the pupil's edge is the idea of Starburst (Li, Winfield and Parkhurst 2005, DOI
 10.1109/CVPR.2005.531); here they start at a mask's outline, not at a guessed centre, so few go astray.
@@ -26,7 +24,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -34,20 +31,18 @@ from numpy.typing import NDArray
 
 from ocusam.core.errors import InputError
 from ocusam.core.geometry import Ellipse
-from ocusam.eye.direct_fit import MIN_POINTS, distances, fit_many, median
+from ocusam.eye.direct_fit import MIN_POINTS, median
 from ocusam.eye.rim_lines import FINE, NORMALS, Smoothed
+from ocusam.eye.rim_places import STEP_PX, consensus, places_on
 from ocusam.eye.rim_polish import Polished, normals_of, polish
 from ocusam.eye.rounded import (
     Around,
     ComplexArray,
     as_complex,
-    circles,
     ellipse_of,
-    flatness_cost,
     normals_at,
     refit_shape,
     shape_of,
-    unlikeness_cost,
 )
 from ocusam.eye.rounded import around as around_of
 
@@ -55,13 +50,13 @@ FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
 
 _NORMALS = 72
-_NEAR, _FAR = (0.12, 0.12), (0.36, 0.2, 0.12)  # reaches as shares of the mean radius, one a round
+# One after another until one convinces: whether the places themselves must say which of them belong together
+# (else they lie near the mask's), and how far its rounds look, as shares of the mean radius.
+_SEARCHES = ((False, (0.12, 0.12)), (True, (0.12, 0.12)), (True, (0.36, 0.2, 0.12)))
 _FARTHEST = 0.1  # from the mask's rim, as a share of its diameter, for an answer that convinces less
 _CONVINCING = 0.7  # of the normals looked at carry the answer: no need to look farther
 _LEAST_REACH_PX = 3.0
-_STEP_PX = 0.5
 _REFITS = 3
-_FLATTEST = 0.25  # least axis ratio: a circle tilted by 75 degrees
 _LEAST_OF_SEEN = 0.3  # of the normals looked at, with an agreeing place
 _LEAST_SHARE = 0.15  # of all normals; less of an outline does not hold an ellipse
 _LARGEST_SHIFT = 0.3  # of the centre, as a share of the diameter
@@ -70,7 +65,6 @@ _LARGEST_POLISH, _POLISH_CHANGE = 0.05, (0.85, 1.18)  # the same for the last st
 _ROUGHEST = 0.03  # scatter of the places, as a share of the diameter
 _LEAST_CONTRAST = 3.0  # grey levels between the two sides
 _CONTRAST_TO_NOISE = 1.0
-_USUAL = 30.0  # percentile of the steps
 _SECOND = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], dtype=np.float32)
 
 
@@ -128,19 +122,23 @@ def refine_rim(
 def _refined(
     around: _Surroundings, start: Ellipse, rim_points: FloatArray | None, believed: FloatArray | None
 ) -> RimFit | None:
-    """The answer near the mask's outline where most of the rim agrees; else that or the one of the wider
-    search, whichever more of the rim agrees with. `believed`: points it must pass by."""
+    """The first answer with which most of the rim agrees, nearest searches first; else the one with most of
+    it. `believed`: points that one of the widest search must pass by."""
     seen = np.ones(_NORMALS, dtype=np.bool_) if rim_points is None else _seen(start, rim_points)
     enough = _CONVINCING * np.count_nonzero(seen) / len(seen)
-    near = _searched(around, start, rim_points, seen, _NEAR)
-    if near is not None and near.share >= enough:
-        return near
-    far = _searched(around, start, rim_points, seen, _FAR)
-    if far is not None and far.share < enough and believed is not None:
-        off = np.abs(normals_at(as_complex(believed), shape_of(far.ellipse))[2])
-        if np.percentile(off, 90) > _FARTHEST * 0.5 * (start.major + start.minor):
-            far = None
-    return max((f for f in (near, far) if f is not None), key=lambda f: f.share, default=None)
+    answers = []
+    for search in _SEARCHES:
+        found = _searched(around, start, rim_points, seen, search)
+        if found is None:
+            continue
+        if found.share >= enough:
+            return found
+        if search is _SEARCHES[-1] and believed is not None:
+            off = np.abs(normals_at(as_complex(believed), shape_of(found.ellipse))[2])
+            if np.percentile(off, 90) > _FARTHEST * 0.5 * (start.major + start.minor):
+                continue
+        answers.append(found)
+    return max(answers, key=lambda f: f.share, default=None)
 
 
 def _searched(
@@ -148,12 +146,15 @@ def _searched(
     start: Ellipse,
     rim_points: FloatArray | None,
     seen: BoolArray,
-    reaches: tuple[float, ...],
+    search: tuple[bool, tuple[float, ...]],
 ) -> RimFit | None:
+    """One search; `search`: whether its first round lets the places say which of them belong together, and
+    how far its rounds look."""
     radius = 0.25 * (start.major + start.minor)
     now, contrast, carriers = start, 0.0, seen
-    for number, reach in enumerate(reaches):
-        rough = around.fit(now, max(_LEAST_REACH_PX, reach * radius), seen, first=number == 0)
+    for number, reach in enumerate(search[1]):
+        ask = search[0] and number == 0
+        rough = around.fit(now, max(_LEAST_REACH_PX, reach * radius), seen, ask=ask)
         if rough is None:
             return None
         now, contrast, carriers = rough
@@ -179,7 +180,7 @@ class _Surroundings:
     ) -> None:
         self._inner = inner
         sigma = min(max(0.8, 0.04 * radius), 3.0)
-        margin = (1.0 + 2.0 * max(_FAR)) * 0.5 * start.major + 4.0 * sigma + 4.0
+        margin = (1.0 + 2.0 * _SEARCHES[-1][1][0]) * 0.5 * start.major + 4.0 * sigma + 4.0
         x0, y0 = (max(0, math.floor(c - margin)) for c in start.center)
         part = picture[y0 : y0 + math.ceil(2 * margin) + 2, x0 : x0 + math.ceil(2 * margin) + 2]
         if part.ndim == 3:
@@ -191,30 +192,29 @@ class _Surroundings:
         self._picture = Smoothed(smooth, np.array([x0, y0], dtype=np.float64), sigma, grey)
 
     def fit(
-        self, about: Ellipse, reach: float, seen: BoolArray, *, first: bool
+        self, about: Ellipse, reach: float, seen: BoolArray, *, ask: bool
     ) -> tuple[Ellipse, float, BoolArray] | None:
         """One round: places along the normals of `about` within `reach` px, then a robust ellipse; with the
         contrast and the normals that carry it.
 
-        In the first round `about` is the mask's, and the places themselves must say which of them belong
-        together; later rounds go on from the ellipse they have.
+        `ask`: `about` is only a mask's, and the places themselves must say which of them belong together.
         """
         if min(self._size) < 4:
             return None
         rim, normals = normals_of(about, _NORMALS)
-        offsets = np.arange(-reach, reach + 1e-6, _STEP_PX)
+        offsets = np.arange(-reach, reach + 1e-6, STEP_PX)
         lines = self._picture.along(rim, normals, offsets)
-        side = max(2, round(0.5 * reach / _STEP_PX))
+        side = max(2, round(0.5 * reach / STEP_PX))
         inner, outer = _median(lines[seen, :side]), _median(lines[seen, -side:])
         contrast = outer - inner
         if not abs(contrast) >= _LEAST_CONTRAST or self._noisier(abs(contrast) / _CONTRAST_TO_NOISE):
             return None
-        offset, valid = _places(lines, offsets, contrast, seen)
+        offset, valid = places_on(lines, offsets, contrast, seen)
         places = rim + offset * normals
         if np.count_nonzero(valid) < _least(seen):
             return None
-        near = max(0.25 * reach, 0.7)
-        start = _consensus(places, valid, near, self._inner) if first else about
+        near = max(0.5 * reach, 0.7)
+        start = consensus(places, valid, near, self._inner) if ask else about
         found = None if start is None else self._robust(places, valid, start, near, _least(seen))
         return None if found is None else (found[0], contrast, found[1])
 
@@ -308,15 +308,6 @@ def _median(levels: FloatArray) -> float:
     return median(levels) if levels.size else math.nan
 
 
-def _percentile(values: FloatArray, percent: float) -> float:
-    """As `np.percentile`, of finite values (N,), in a fraction of its time for few of them."""
-    ordered = np.sort(values)
-    at = (len(values) - 1) * percent / 100.0
-    low = math.floor(at)
-    high = min(low + 1, len(values) - 1)
-    return float(ordered[low] + (ordered[high] - ordered[low]) * (at - low))
-
-
 def _seen(ellipse: Ellipse, rim_points: FloatArray) -> BoolArray:
     """Which normals start where the mask's outline is true rim. -> (normals,)."""
     angle = math.radians(ellipse.angle)
@@ -331,70 +322,3 @@ def _seen(ellipse: Ellipse, rim_points: FloatArray) -> BoolArray:
 def _least(seen: BoolArray) -> float:
     """Places that must agree: of the normals looked at, and at any rate."""
     return max(MIN_POINTS, _LEAST_OF_SEEN * np.count_nonzero(seen), _LEAST_SHARE * len(seen))
-
-
-def _places(
-    lines: FloatArray, offsets: FloatArray, contrast: float, seen: BoolArray
-) -> tuple[FloatArray, BoolArray]:
-    """The strongest step of the right direction on each line, its two sides like most other lines'.
-
-    Returns:
-        offset px (N,) from the line's middle, and whether it counts (N,).
-    """
-    # Of two steps the one nearer to where the edge is expected, unless it is much weaker.
-    likely = np.exp(-0.5 * (offsets / offsets[-1]) ** 2) * math.copysign(0.5, contrast)
-    slope = np.full_like(lines, -np.inf)
-    np.multiply(lines[:, 2:] - lines[:, :-2], likely[1:-1], out=slope[:, 1:-1])
-    if not math.isfinite(lines.sum()):
-        slope[np.isnan(slope)] = -np.inf
-    best = np.argmax(slope, axis=1)
-    rows = np.arange(len(lines))
-    peak = slope[rows, best]
-    before, after = (
-        slope[rows, np.maximum(best - 1, 0)],
-        slope[rows, np.minimum(best + 1, slope.shape[1] - 1)],
-    )
-    with np.errstate(invalid="ignore", divide="ignore"):
-        shift = 0.5 * (before - after) / (before - 2.0 * peak + after)
-    shift = np.where(np.isfinite(shift) & (np.abs(shift) <= 1.0), shift, 0.0)
-    near = max(2, round(2.0 / _STEP_PX))
-    inside = lines[rows, np.maximum(best - near, 0)]
-    outside = lines[rows, np.minimum(best + near, lines.shape[1] - 1)]
-    valid = seen & np.isfinite(peak) & (peak > 0) & np.isfinite(inside) & np.isfinite(outside)
-    if np.count_nonzero(valid) < MIN_POINTS:
-        return offsets[best], np.zeros(len(lines), dtype=np.bool_)
-    step = (outside - inside) * math.copysign(1.0, contrast)
-    steep = valid & (step > 0.15 * abs(contrast))
-    if np.count_nonzero(steep) < MIN_POINTS:
-        return offsets[best], np.zeros(len(lines), dtype=np.bool_)
-    # A lid is brighter than the iris beside it: the usual step is one of the smaller ones.
-    usual = _percentile(step[steep], _USUAL)
-    usual_inside = median(inside[steep])
-    valid = steep & (np.abs(inside - usual_inside) < 0.5 * usual)
-    valid &= (step > 0.45 * usual) & (step < 2.0 * usual)
-    return offsets[best] + shift * _STEP_PX, np.asarray(valid, dtype=np.bool_)
-
-
-def _consensus(places: ComplexArray, valid: BoolArray, near: float, inner: Around | None) -> Ellipse | None:
-    """Of fits that each leave out another stretch, the one with most places close by."""
-    xy = places.view(np.float64).reshape(-1, 2)
-    weightings = _leave_out(len(xy)) * valid
-    rows = np.concatenate([fit_many(xy, weightings), circles(xy, weightings)])
-    rows = rows[np.isfinite(rows).all(axis=1)]
-    rows = rows[rows[:, 3] >= _FLATTEST * rows[:, 2]] if len(rows) else rows
-    if not len(rows):
-        return None
-    votes = np.maximum(1.0 - (distances(rows, xy[valid]) / near) ** 2, 0.0).mean(axis=1)
-    cost = flatness_cost(rows) if inner is None else unlikeness_cost(rows, inner)
-    x, y, major, minor, angle = rows[int(np.argmax(votes - cost))].tolist()
-    return Ellipse((x, y), (major, minor), math.degrees(angle) % 180.0)
-
-
-@lru_cache(maxsize=2)
-def _leave_out(n: int) -> FloatArray:
-    """Rows of 0/1 weights: all places; then one stretch of three sizes left out in twelve directions."""
-    rows = [np.ones(n)]
-    for share in (0.2, 0.35, 0.5):
-        for start in range(12):
-            rows.append((((np.arange(n) / n) - start / 12.0) % 1.0 >= share).astype(np.float64))
-    return np.stack(rows)
