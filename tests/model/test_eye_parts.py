@@ -15,9 +15,39 @@ def test_a_right_answer_costs_next_to_nothing_and_a_wrong_one_much() -> None:
     coarse = torch.nn.functional.avg_pool2d(truth, 2)
     right = (coarse * 2 - 1) * 12
     assert float(parts_loss(right, truth)) < 0.01
-    # The opposite everywhere: cross-entropy 12 on each pixel, no overlap but the smoothing.
-    cells = 2 * 16
-    assert float(parts_loss(-right, truth)) == pytest.approx(4 * 12 + 1 - 1 / (cells + 1), rel=1e-3)
+    # The opposite everywhere: cross-entropy 12 on each pixel, no overlap but the smoothing, over two pictures
+    # and on each.
+    cells = 16
+    wrong = 4 * 12 + 1 - 1 / (2 * cells + 1) + 1 - 1 / (cells + 1)
+    assert float(parts_loss(-right, truth)) == pytest.approx(wrong, rel=1e-3)
+
+
+def test_a_small_part_counts_as_much_as_a_large_one() -> None:
+    truth = torch.zeros(2, len(PARTS), 32, 32)
+    truth[0, :, 2:30, 2:30] = 1
+    truth[1, :, 8:12, 8:12] = 1
+    right = (truth * 2 - 1) * 12
+    losses = []
+    for picture in range(2):
+        missed = right.clone()
+        missed[picture] = -12
+        cells = float(truth[picture].sum()) / len(PARTS)
+        entropy = 4 * 12 * cells / truth[:, 0].numel()
+        losses.append(float(parts_loss(missed, truth)) - entropy)
+    large, small = losses
+    # Missed altogether each costs half of its dice; over the batch only the large one would be noticed.
+    assert large == pytest.approx(0.5 + 28 * 28 / (28 * 28 + 2 * 16), abs=0.03)
+    assert small == pytest.approx(0.5, abs=0.05)
+
+
+def test_what_is_seen_where_nothing_is_costs() -> None:
+    truth = torch.zeros(2, len(PARTS), 16, 16)
+    truth[0, :, 4:12, 4:12] = 1
+    right = (truth * 2 - 1) * 12
+    seen = right.clone()
+    seen[1, :, 4:12, 4:12] = 12
+    entropy = 4 * 12 * 64 / truth[:, 0].numel()
+    assert float(parts_loss(seen, truth)) - entropy == pytest.approx(1 / 3, abs=0.01)
 
 
 def test_logits_are_at_stride_4_and_gradients_reach_the_encoder() -> None:
