@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from fake_predictor import eye_picture, eye_truth, write_eye_video
@@ -37,6 +38,7 @@ from ocusam.workflows.session.models import OpenedModel, open_predictor
 
 @pytest.fixture(scope="module")
 def predictor() -> SAM2VideoPredictor:
+    torch.manual_seed(7)
     return SAM2VideoPredictor(make_network(miniature(64)))
 
 

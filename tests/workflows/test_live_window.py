@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import polars as pl
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from fake_predictor import eye_truth, write_eye_video
@@ -66,12 +67,14 @@ def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def predictor() -> SAM2VideoPredictor:
+    torch.manual_seed(7)  # many draws outline all or nothing, whatever is clicked
     return SAM2VideoPredictor(make_network(miniature(64)))
 
 
 @pytest.fixture(scope="module")
 def naming() -> SAM2VideoPredictor:
     """A network that does without a prompt, as nano; but it knows no eye."""
+    torch.manual_seed(7)
     return SAM2VideoPredictor(make_network(replace(miniature(64), names_parts=True)))
 
 
