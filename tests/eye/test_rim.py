@@ -178,6 +178,17 @@ def test_a_lids_edge_does_not_draw_the_iris_to_it() -> None:
         assert found.ellipse.major == pytest.approx(truth.major, rel=0.01)
 
 
+def test_a_mask_without_any_point_of_rim_has_the_answer_of_all_around() -> None:
+    picture = _drawn()
+    # What is left of the rim is enough for an answer, not to convince.
+    picture[: round(TRUTH.center[1] - 0.1 * TRUTH.minor)] = 90
+    none = refine_rim(picture, _off(TRUTH), np.empty((0, 2)), else_around=True, hold=True)
+    around = refine_rim(picture, _off(TRUTH))
+    assert none is not None and around is not None
+    assert around.share < 0.6
+    assert none.ellipse == around.ellipse
+
+
 def test_a_picture_of_another_shape_is_refused() -> None:
     with pytest.raises(InputError, match="got shape"):
         refine_rim(np.zeros((2, 3, 4, 5), np.uint8), TRUTH)

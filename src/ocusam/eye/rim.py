@@ -112,7 +112,8 @@ def refine_rim(
     if radius < 2.0 or start.minor < 0.2 * start.major:
         return None
     around = _Surroundings(picture, start, radius, None if inner is None else around_of(inner))
-    believed = rim_points if hold else None
+    # A mask too ragged to tell rim from lid has no such point.
+    believed = rim_points if hold and rim_points is not None and len(rim_points) else None
     found = _refined(around, start, rim_points, believed)
     if found is None and else_around and rim_points is not None:
         found = _refined(around, start, None, believed)
