@@ -30,7 +30,8 @@ from ocusam.core.geometry import Ellipse
 from ocusam.core.masklet import ObjectFrame, View
 from ocusam.core.prompts import ObjectPrompt, PromptPack, check_inside, check_names
 from ocusam.eye.candidates import find_candidates
-from ocusam.eye.signals import KNOWN_OBJECTS, KNOWN_PATTERN, measure
+from ocusam.eye.signals import KNOWN_OBJECTS, KNOWN_PATTERN
+from ocusam.eye.whole_frame import measure_object
 from ocusam.video.reader import open_video
 from ocusam.video.source import IterableSource, VideoSource
 from ocusam.video.thinned import ThinnedSource
@@ -275,14 +276,7 @@ def _sighting(objects: list[ObjectFrame]) -> Sighting | None:
     for item in objects:
         if item.name not in ("pupil", "iris") or not item.predicted_iou >= _SURE:
             continue
-        measured = measure(
-            item.logits,
-            item.view.size,
-            item.name,
-            predicted_iou=item.predicted_iou,
-            object_score=item.object_score,
-            origin=item.view.region[:2],
-        )
+        measured = measure_object(replace(item, picture=None))
         if measured.ellipse is not None:
             found[item.name] = measured.ellipse
     pupil, iris = found.get("pupil"), found.get("iris")
