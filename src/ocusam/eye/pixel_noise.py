@@ -8,6 +8,7 @@ What it does not know: noise that depends on brightness, or that a codec made.
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -19,7 +20,26 @@ FloatArray = NDArray[np.float64]
 F32 = NDArray[np.float32]
 
 
-def noise_within(raw: F32, ellipse: Ellipse, origin: FloatArray) -> tuple[float, float, float, float]:
+class PixelNoise(NamedTuple):
+    """Noise of a picture's pixels.
+
+    Attributes:
+        density: variance times the px^2 over which it is shared; for white noise the variance.
+        grain: sigma of a Gaussian that smooths it, px.
+        white: the density by the second difference alone, of which nothing can be the picture itself.
+        inside: share of the variance that black, which cuts it off, leaves inside.
+    """
+
+    density: float
+    grain: float
+    white: float
+    inside: float
+
+
+_NONE = PixelNoise(0.0, 0.0, 0.0, 1.0)
+
+
+def noise_within(raw: F32, ellipse: Ellipse, origin: FloatArray) -> PixelNoise:
     """Noise of the pixels within an ellipse.
 
     A pupil is even inside, so what varies there from pixel to pixel is noise: its strength is the distance of
@@ -28,10 +48,10 @@ def noise_within(raw: F32, ellipse: Ellipse, origin: FloatArray) -> tuple[float,
     less than such noise would show, the inside is not even (an iris); then that difference is all there is,
     and the noise is taken as white.
 
-    Returns:
-        Density of the noise (variance times the px^2 over which it is shared; for white noise the variance)
-        its grain, the sigma of a Gaussian in px; and the density by the second difference alone, of which
-        nothing can be the picture itself; and the share of the variance that black leaves in there.
+    Args:
+        raw: (h, w) picture or a part of it, grey levels.
+        ellipse: px of the picture.
+        origin: x, y of the part's first pixel.
     """
     inside = ellipse.translated(-float(origin[0]), -float(origin[1]))
     inside = inside.scaled(0.8, about=inside.center)
@@ -40,7 +60,7 @@ def noise_within(raw: F32, ellipse: Ellipse, origin: FloatArray) -> tuple[float,
     cols = slice(max(0, math.floor(x0)), math.ceil(x1) + 1)
     part = raw[rows, cols]
     if min(part.shape, default=0) < 5:
-        return 0.0, 0.0, 0.0, 1.0
+        return _NONE
     where = _mask(inside.translated(-float(cols.start), -float(rows.start)), part.shape[0], part.shape[1])
     levels = part[where]
     # Reflections: far above the middle, with what they shine on.
@@ -53,7 +73,7 @@ def noise_within(raw: F32, ellipse: Ellipse, origin: FloatArray) -> tuple[float,
     where[[0, -1]] = False
     where[:, [0, -1]] = False
     if np.count_nonzero(where) < 40:
-        return 0.0, 0.0, 0.0, 1.0
+        return _NONE
     even = part - cv2.GaussianBlur(part, (0, 0), 4.0)
     levels = even[where]
     down, low, up = _percentiles(levels, 16.0, 50.0, 84.0)
@@ -70,9 +90,9 @@ def noise_within(raw: F32, ellipse: Ellipse, origin: FloatArray) -> tuple[float,
     expected = variance * (6.0 - 8.0 * shared[0] + 2.0 * shared[1]) ** 2
     white = max(fine / 36.0, 1.0 / 12.0)
     if fine < 0.3 * expected:
-        return white, 0.0, white, 1.0
+        return PixelNoise(white, 0.0, white, 1.0)
     density = variance * max(1.0, 4.0 * math.pi * grain**2)
-    return density, grain, min(white, density), left
+    return PixelNoise(density, grain, min(white, density), left)
 
 
 def _mask(ellipse: Ellipse, height: int, width: int) -> NDArray[np.bool_]:

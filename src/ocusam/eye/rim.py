@@ -32,6 +32,7 @@ from numpy.typing import NDArray
 from ocusam.core.errors import InputError
 from ocusam.core.geometry import Ellipse
 from ocusam.eye.direct_fit import MIN_POINTS, median
+from ocusam.eye.pixel_noise import PixelNoise, noise_within
 from ocusam.eye.rim_lines import FINE, NORMALS, Smoothed
 from ocusam.eye.rim_places import STEP_PX, consensus, places_on
 from ocusam.eye.rim_polish import Polished, normals_of, polish
@@ -62,6 +63,7 @@ _LEAST_SHARE = 0.15  # of all normals; less of an outline does not hold an ellip
 _LARGEST_SHIFT = 0.3  # of the centre, as a share of the diameter
 _AREA_CHANGE = (0.5, 2.0)
 _LARGEST_POLISH, _POLISH_CHANGE = 0.05, (0.85, 1.18)  # the same for the last step
+_SAME = 0.01  # of the diameter: two ellipses so near each other lead to the same one
 _ROUGHEST = 0.03  # scatter of the places, as a share of the diameter
 _LEAST_CONTRAST = 3.0  # grey levels between the two sides
 _CONTRAST_TO_NOISE = 1.0
@@ -159,7 +161,8 @@ def _searched(
         if rough is None:
             return None
         now, contrast, carriers = rough
-    found = around.polish(now, contrast, (seen, carriers), rim_points)
+    known = around.polished(now)
+    found = known[0] if known else around.polish(now, contrast, (seen, carriers), rim_points)
     if found is None:
         return None
     now = found.ellipse
@@ -180,6 +183,8 @@ class _Surroundings:
         self, picture: NDArray[np.uint8], start: Ellipse, radius: float, inner: Around | None
     ) -> None:
         self._inner = inner
+        self._fine: tuple[Smoothed, PixelNoise] | None = None
+        self._done: list[tuple[Ellipse, RimFit | None]] = []
         sigma = min(max(0.8, 0.04 * radius), 3.0)
         margin = (1.0 + 2.0 * _SEARCHES[-1][1][0]) * 0.5 * start.major + 4.0 * sigma + 4.0
         x0, y0 = (max(0, math.floor(c - margin)) for c in start.center)
@@ -255,6 +260,17 @@ class _Surroundings:
         larger = np.count_nonzero(self._differences > limit)
         return bool(larger * 2 > self._differences.size)
 
+    def polished(self, about: Ellipse) -> tuple[RimFit | None] | None:
+        """What the last step made of an ellipse that lies as this one does, if there was one: it goes on
+        until it stands still, so the answer would be the same, and it takes longer than all before it."""
+        for start, found in self._done:
+            for near in (start, *(() if found is None else (found.ellipse,))):
+                limit = _SAME * near.major
+                ends = (near.major - about.major, near.minor - about.minor)
+                if math.dist(near.center, about.center) < limit and max(map(abs, ends)) < 2.0 * limit:
+                    return (found,)
+        return None
+
     def polish(
         self,
         about: Ellipse,
@@ -263,13 +279,28 @@ class _Surroundings:
         outline: FloatArray | None,
     ) -> RimFit | None:
         """The last step. `normals`: those that may be rim, and those that carry `about`."""
+        found = self._polish(about, contrast, normals, outline)
+        self._done.append((about, found))
+        return found
+
+    def _polish(
+        self,
+        about: Ellipse,
+        contrast: float,
+        normals: tuple[BoolArray, BoolArray],
+        outline: FloatArray | None,
+    ) -> RimFit | None:
         seen, carriers = normals
-        rough = self._picture
-        fine = cv2.GaussianBlur(rough.raw, (0, 0), FINE) if rough.sigma > FINE else rough.levels
+        if self._fine is None:
+            rough = self._picture
+            fine = cv2.GaussianBlur(rough.raw, (0, 0), FINE) if rough.sigma > FINE else rough.levels
+            picture = Smoothed(fine, rough.origin, FINE, rough.raw)
+            self._fine = picture, noise_within(rough.raw, about, rough.origin)
         found = polish(
-            Smoothed(fine, rough.origin, FINE, rough.raw),
+            self._fine[0],
             about,
             math.copysign(1.0, contrast),
+            self._fine[1],
             seen=_soft(seen, about.angle),
             carriers=_soft(carriers, about.angle, grow=False),
             outline=outline,

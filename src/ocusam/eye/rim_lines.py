@@ -28,8 +28,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ocusam.eye.pixel_noise import PixelNoise
 from ocusam.eye.rim_alike import alike, weighted_median
-from ocusam.eye.rounded import ComplexArray, Shape, jacobian
+from ocusam.eye.rounded import ComplexArray, Shape, inverse, jacobian, solved
 
 FloatArray = NDArray[np.float64]
 F32 = NDArray[np.float32]
@@ -39,6 +40,7 @@ FINE = 0.8
 """Smoothing across an edge, px: what a line through pixels needs."""
 _APART_PX, _MOST_LINES = 1.5, 6  # lines that one normal is the mean of
 _SAMPLES, _DEEP_SAMPLES = 11, 3  # along a normal, about the edge and deep inside
+_LINE, _DEEP_LINE = np.linspace(-1.0, 1.0, _SAMPLES), np.linspace(0.0, 1.0, _DEEP_SAMPLES)
 _HALF, _LONGEST = 1.7, 0.35  # how far a line reaches either way, widths and radii
 _FOOT, _DEEP, _DEEPEST = 2.2, 4.0, 0.6  # inside: the edge's foot ends, and how deep to look, widths and radii
 _UNIT = np.exp(2j * np.pi * np.arange(NORMALS) / NORMALS)
@@ -87,7 +89,10 @@ class Smoothed:
         """The same along the normals of an outline, each the mean of so many lines side by side.
         -> (NORMALS, K)."""
         levels = self.along(*rim_of(shape, _between(lines)), offsets)
-        return levels if lines == 1 else np.asarray(levels.reshape(NORMALS, lines, -1).mean(axis=1))
+        if lines == 1:
+            return levels
+        summed = np.add.reduce(levels.reshape(NORMALS, lines, -1), axis=1)
+        return np.asarray(summed / lines)
 
 
 @dataclass(frozen=True)
@@ -95,7 +100,7 @@ class Noise:
     """Noise of a picture's pixels on the lines of one outline.
 
     Attributes:
-        density: variance times the px^2 over which it is shared (`pixel_noise.noise_within`).
+        density: variance times the px^2 over which it is shared (`pixel_noise`).
         certain: share of it that is noise for certain, 0..1.
         inside: share of its variance that is left inside, where black may cut it off, 0..1.
         across, along: sigmas of what smooths it across and along the outline, px.
@@ -143,14 +148,13 @@ def lines_a_normal(radius: float) -> int:
     return min(max(round(2.0 * math.pi * radius / (NORMALS * _APART_PX)), 1), _MOST_LINES)
 
 
-def noise_on(pixels: tuple[float, float, float, float], sigma: float, radius: float) -> Noise:
-    """The noise on lines of a picture smoothed by `sigma`; `pixels` is as of `pixel_noise.noise_within`."""
-    density, grain, white, inside = pixels
+def noise_on(pixels: PixelNoise, sigma: float, radius: float) -> Noise:
+    """The noise on lines of a picture smoothed by `sigma`."""
     lines = lines_a_normal(radius)
     mean = (2.0 * math.pi * radius / NORMALS) ** 2 / 12.0 if lines > 1 else 0.0
-    across = sigma**2 + grain**2 + _BILINEAR
-    certain = white / max(density, 1e-9)
-    return Noise(density, certain, inside, math.sqrt(across), math.sqrt(across + mean))
+    across = sigma**2 + pixels.grain**2 + _BILINEAR
+    certain = pixels.white / max(pixels.density, 1e-9)
+    return Noise(pixels.density, certain, pixels.inside, math.sqrt(across), math.sqrt(across + mean))
 
 
 def rim_of(shape: Shape, unit: ComplexArray) -> tuple[ComplexArray, ComplexArray]:
@@ -247,8 +251,9 @@ def _read(
     """The levels on the normals, with the ground taken off that the inside tells."""
     radius = shape.radius
     reach = half(width, radius)
-    x = np.linspace(-reach, reach, _SAMPLES)
-    deep = np.linspace(-min(_DEEP * width, _DEEPEST * radius), -_FOOT * width, _DEEP_SAMPLES)
+    x = reach * _LINE
+    deepest = -min(_DEEP * width, _DEEPEST * radius)
+    deep = deepest + (-_FOOT * width - deepest) * _DEEP_LINE
     n = _DEEP_SAMPLES if deep[-1] - deep[0] > _SHALLOW_PX else 0
     at = np.concatenate([deep[:n], x, np.multiply(_BEYOND, width)])
     lines = picture.across(shape, at, lines_a_normal(radius)) * sign
@@ -269,7 +274,7 @@ def _read(
         certain = noise.certain * share
         own = _uneven(lines, basis, x, known * whole, (certain, noise.together(radius)))
         left[0, 0] += min(float(certain.sum(axis=1).max()) / max(own, 1e-9), 1e6)
-    taps = np.linalg.solve(left, basis)
+    taps = inverse(left) @ basis
     if not n:
         level = weighted_median(lines @ taps[0], known * whole)
         lines -= level
@@ -288,7 +293,7 @@ def _plane(
         away = np.abs(level - plane @ _PLANE)
         spread = max(1.4826 * weighted_median(away, known), 1e-3)
         weighted = _PLANE * (known * tukey(away / (4.0 * spread)))
-        covariance = np.linalg.inv(weighted @ _PLANE.T + _LITTLE)
+        covariance = inverse(weighted @ _PLANE.T + _LITTLE)
         plane = covariance @ (weighted @ level)
     covariance *= noise.inside * noise.variance * float(noise.alike(x).mean()) * noise.together(radius)
     # A tilt counts as far as it is clearly more than its noise: what comes and goes makes a still eye
@@ -333,7 +338,10 @@ def _width(course: FloatArray, x: FloatArray, width: float) -> float:
         at = x / width
         slope = np.exp(-0.5 * at * at) / math.sqrt(2.0 * math.pi)
         terms = np.stack([one, _step(at), slope, -at * slope])
-        _, height, _, wider = np.linalg.solve(terms @ terms.T, terms @ course).tolist()
+        found = solved(terms @ terms.T, terms @ course)
+        if found is None:
+            break
+        _, height, _, wider = found.tolist()
         change = width * wider / height if height > 0 else 0.0
         change = min(max(change, -0.4 * width), 0.8 * width)
         width = min(max(width + change, low), high)

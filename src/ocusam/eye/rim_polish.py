@@ -30,7 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ocusam.core.geometry import Ellipse
-from ocusam.eye.pixel_noise import noise_within
+from ocusam.eye.pixel_noise import PixelNoise
 from ocusam.eye.rim_alike import weighted_median
 from ocusam.eye.rim_lines import (
     NORMALS,
@@ -49,6 +49,7 @@ from ocusam.eye.rounded import (
     Shape,
     as_complex,
     ellipse_of,
+    inverse,
     moved,
     normals_at,
     pull,
@@ -108,6 +109,7 @@ def polish(
     picture: Smoothed,
     start: Ellipse,
     sign: float,
+    pixels: PixelNoise,
     *,
     seen: FloatArray | None = None,
     carriers: FloatArray | None = None,
@@ -120,6 +122,7 @@ def polish(
         picture: around the object.
         start: on the edge within a few px.
         sign: 1 where inside is darker, -1 where it is brighter.
+        pixels: the noise of the picture's pixels inside.
         seen: (NORMALS,) weights 0..1 by angle on the unit circle from +x, or None for all alike.
         carriers: (NORMALS,) weights of those normals that are known to cross the right edge: they say what
             is usual there; None: those of `seen`.
@@ -132,7 +135,7 @@ def polish(
     shape = shape_of(start)
     radius = shape.p
     width = max(1.2 * picture.sigma, 0.8)
-    noise = noise_on(noise_within(picture.raw, start, picture.origin), picture.sigma, shape.radius)
+    noise = noise_on(pixels, picture.sigma, shape.radius)
     weights = np.ones(NORMALS) if seen is None else seen
     known = weights if carriers is None else carriers * weights
     rim = None if outline is None or not len(outline) else as_complex(outline)
@@ -225,9 +228,9 @@ def _told(found: Places, shape: Shape, noise: Noise, held: Held) -> Polished | N
     places = found.rim + found.off * found.normals
     variance = _variance(found.used, found.residual, shape, noise.along)
     left, _ = _equations(found, found.used, variance, shape, _hold(shape, held))
-    inverse = np.linalg.inv(left)
+    open_to = inverse(left)
     # How far the scatter of the places, which holds the iris's texture too, leaves the centre open.
-    open_px = math.sqrt(max(0.5 * variance * float(inverse[0, 0] + inverse[1, 1]), 0.0))
+    open_px = math.sqrt(max(0.5 * variance * float(open_to[0, 0] + open_to[1, 1]), 0.0))
     if open_px > LOOSEST * ellipse.major:
         return None
     apart = places[:, None] - places
@@ -235,9 +238,9 @@ def _told(found: Places, shape: Shape, noise: Noise, held: Held) -> Polished | N
     # What a place counts falls with its distance, so it gives way less to noise than its weight says.
     within = np.sqrt(found.used / np.maximum(found.weight, 1e-9))
     answer = found.weight * within * np.maximum(5.0 * within - 4.0, 0.0)
-    inverse = np.linalg.inv(_equations(found, answer, variance, shape, _hold(shape, held))[0])
-    gain = inverse @ (found.slopes.T * (answer * found.sd))
-    common = inverse @ ((found.slopes.T * answer) @ found.by_ground)
+    answer_to = inverse(_equations(found, answer, variance, shape, _hold(shape, held))[0])
+    gain = answer_to @ (found.slopes.T * (answer * found.sd))
+    common = answer_to @ ((found.slopes.T * answer) @ found.by_ground)
     spread = gain @ covariance @ gain.T + common @ found.ground @ common.T
     center_sd = math.sqrt(0.5 * float(spread[0, 0] + spread[1, 1]))
     # The major axis is 2 (p + |q|), the minor one 2 (p - |q|), and q turns by twice the angle.

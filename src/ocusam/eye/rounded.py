@@ -196,10 +196,15 @@ def pull(at: At, weights: FloatArray) -> tuple[FloatArray, FloatArray]:
 
 
 def solved(left: FloatArray, right: FloatArray) -> FloatArray | None:
-    """The five parameters of normal equations; None where they have no answer. (OpenCV takes a fifth of the
-    time that numpy takes for five unknowns.)"""
+    """What a few normal equations say; None where they have no answer. (OpenCV takes a fifth of the time that
+    numpy takes for five unknowns.)"""
     found, values = cv2.solve(left, right[:, None], flags=cv2.DECOMP_LU)
     return np.asarray(values[:, 0], dtype=np.float64) if found else None
+
+
+def inverse(matrix: FloatArray) -> FloatArray:
+    """Of a small matrix; zeros where there is none. (OpenCV again.)"""
+    return np.asarray(cv2.invert(matrix, flags=cv2.DECOMP_LU)[1], dtype=np.float64)
 
 
 def refit_shape(
@@ -294,7 +299,9 @@ def concentric(xy: FloatArray, inner: Around) -> FloatArray:
     away = as_complex(xy) - unit.center
     # The ellipse of this centre and shape through a point: its mean semi-axis.
     scale = np.abs(away - unit.q * away.conj()) / unit.determinant
-    p = np.percentile(scale, np.linspace(30.0, 100.0, 15))
+    scale.sort()
+    at = np.linspace(0.3, 1.0, 15) * (len(scale) - 1)
+    p = np.interp(at, np.arange(len(scale)), scale)  # as `np.percentile`, in a tenth of its time
     out = np.empty((len(p), 5))
     out[:, 0], out[:, 1] = inner.center.real, inner.center.imag
     out[:, 2], out[:, 3] = 2.0 * p * (1.0 + flatness), 2.0 * p * (1.0 - flatness)

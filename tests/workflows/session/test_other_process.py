@@ -78,6 +78,45 @@ def test_an_error_there_is_raised_here_and_the_next_frame_is_measured(other: Oth
     assert other.there == before + 2
 
 
+def test_frames_are_sent_before_the_first_is_answered(other: OtherProcess) -> None:
+    before = other.there
+    answers = [other.ask(_frame(i, finite=i != 1)) for i in range(4)]
+    assert other.there == before
+    assert answers[0]().objects == MEASURE(_frame(0)).objects
+    with pytest.raises(InputError, match="not finite"):
+        answers[1]()
+    assert [a().objects for a in answers[2:]] == [MEASURE(_frame(i)).objects for i in (2, 3)]
+    assert other.there == before + 4
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="no such signal")
+def test_frames_that_it_owes_when_it_ends_are_measured_here() -> None:
+    ended = OtherProcess(MEASURE)
+    assert ended.wait(PATIENCE_S)
+    process = ended._process
+    assert process is not None
+    os.kill(process.pid, signal.SIGSTOP)
+    answers = [ended.ask(_frame(i)) for i in range(3)]
+    process.kill()
+    assert [a().objects for a in answers] == [MEASURE(_frame(i)).objects for i in range(3)]
+    assert ended.there == 0
+    ended.close()
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="no such signal")
+def test_one_that_hangs_does_not_hold_up_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(other_process, "_PATIENCE_S", 0.3)
+    hanging = OtherProcess(MEASURE)
+    assert hanging.wait(PATIENCE_S)
+    process = hanging._process
+    assert process is not None
+    os.kill(process.pid, signal.SIGSTOP)
+    for i in range(40):  # more than a pipe holds
+        hanging.ask(_frame(i % 3))
+    hanging.close()
+    assert process.poll() == -signal.SIGKILL
+
+
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no such signal")
 def test_without_it_frames_are_measured_here() -> None:
     ended = OtherProcess(MEASURE)
@@ -148,8 +187,8 @@ def test_a_run_comes_to_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
             made.append(self)
 
     monkeypatch.setattr(measuring, "OtherProcess", Waiting)
-    monkeypatch.setattr(job, "FEWEST_OBJECTS", 1)
     monkeypatch.setattr(job, "FEWEST_FRAMES", 1)
+    monkeypatch.setattr(job, "FEWEST_MEASURED", 1)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     there = track_eye(video, "pupil:60,55", model=FakePredictor(), settings=settings)
     assert there.signals.equals(here.signals)

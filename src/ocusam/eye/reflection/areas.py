@@ -79,13 +79,16 @@ class _Square:
     height: float
 
 
-def bright_areas(grey: F32, peaks: Sequence[Peak], size: float) -> list[Area | None]:
+def bright_areas(
+    grey: F32, peaks: Sequence[Peak], size: float, asked: NDArray[np.bool_] | None = None
+) -> list[Area | None]:
     """The spot at each peak, None where there is hardly one.
 
     Args:
         grey: (H, W) picture.
         peaks: of spots, no two of the same one.
         size: diameter of the pupil, px.
+        asked: (N,) those that are wanted; the others only keep their pixels; None: all.
     """
     out: list[Area | None] = [None] * len(peaks)
     if not peaks:
@@ -93,7 +96,7 @@ def bright_areas(grey: F32, peaks: Sequence[Peak], size: float) -> list[Area | N
     squares = _Squares(grey, peaks)
     first = [math.ceil(3.0 * peak[2] + 2.0) for peak in peaks]
     largest = _LARGEST_SHARE * 0.785 * size**2 + LARGE_PX
-    waiting = [(k, reach, 0) for k, reach in enumerate(first)]
+    waiting = [(k, reach, 0) for k, reach in enumerate(first) if asked is None or asked[k]]
     while waiting:
         later: list[tuple[int, int, int]] = []
         around = squares.around([(k, reach) for k, reach, _ in waiting])

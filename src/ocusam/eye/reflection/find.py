@@ -11,7 +11,7 @@ a peak (`areas`); its centre is that of its light over the ground around it (`li
 block, so that a spot of few pixels keeps its light. No state: the same picture and pupil give the same spots,
 whatever came before, so a run that is stopped and goes on finds the same.
 
-What it does not know: other frames; the iris. Highlights of a wet lid or of an iris' texture are spots too.
+What it does not know: other frames. Highlights of a wet lid or of an iris' texture are spots too.
 """
 
 from __future__ import annotations
@@ -43,13 +43,20 @@ _TRIES = 1.4  # as many peaks are looked at as spots are asked for
 
 
 def find_spots(
-    picture: NDArray[np.uint8] | F32, pupil: Ellipse, *, reach: float = REACH, limit: int = LIMIT
+    picture: NDArray[np.uint8] | F32,
+    pupil: Ellipse,
+    *,
+    within: Ellipse | None = None,
+    reach: float = REACH,
+    limit: int = LIMIT,
 ) -> list[Spot]:
     """Spots around the pupil's centre, the strongest first.
 
     Args:
         picture: (H, W) grey or (H, W, 3) RGB.
         pupil: on this picture, px.
+        within: the middle of a spot lies in this, px, if it is known: what shines farther out is no cornea,
+            and most of the time goes into the measuring of spots.
         reach: how far, in diameters of the pupil.
         limit: at most so many.
     """
@@ -63,14 +70,20 @@ def find_spots(
         part = cv2.cvtColor(np.ascontiguousarray(part), cv2.COLOR_RGB2GRAY)
     middle = (pupil.center[0] - x0, pupil.center[1] - y0)
     peaks = _near(_peaks(part, size, max(1, math.ceil(size / _REDUCED))), middle, reach * size)
-    tries = math.ceil(_TRIES * limit)
+    tries = math.ceil(_TRIES * (limit if within is None else max(limit, LIMIT)))
     grey = part.astype(np.float32)
     peaks = _distinct(cv2.GaussianBlur(grey, (0, 0), _SMALLEST), peaks[: 2 * tries], 0.3 * size + 3.0)[:tries]
     half = round(0.6 * size)  # around the pupil is enough to know it
     i, j = max(0, round(middle[1]) - half), max(0, round(middle[0]) - half)
     noise = noise_of(part[i : i + 2 * half, j : j + 2 * half])
-    areas = [area for area in bright_areas(grey, peaks, size) if area is not None]
+    asked = None if within is None or not peaks else within.translated(-x0, -y0).contains(_places(peaks))
+    areas = [area for area in bright_areas(grey, peaks, size, asked) if area is not None]
     return _spots(grey, areas[:limit], noise, (x0, y0))
+
+
+def _places(peaks: list[Peak]) -> NDArray[np.float64]:
+    """x, y of each. -> (N, 2)."""
+    return np.array(peaks)[:, :2]
 
 
 def _near(peaks: list[Peak], middle: tuple[float, float], reach: float) -> list[Peak]:
@@ -78,7 +91,7 @@ def _near(peaks: list[Peak], middle: tuple[float, float], reach: float) -> list[
     lashes is farther away than a reflection."""
     if not peaks:
         return []
-    far = np.hypot(*(np.array(peaks)[:, :2] - middle).T) / reach
+    far = np.hypot(*(_places(peaks) - middle).T) / reach
     order = np.argsort(np.arange(len(peaks)) * (1.0 + far**2), kind="stable")
     return [peaks[k] for k in order[far[order] <= 1.0].tolist()]
 

@@ -42,7 +42,7 @@ from ocusam.workflows.session.going import go_on, with_how_to_go_on
 from ocusam.workflows.session.masklets import Masklets
 from ocusam.workflows.session.measuring import Apart
 from ocusam.workflows.session.models import OpenedModel, open_predictor
-from ocusam.workflows.session.other_process import FEWEST_FRAMES, FEWEST_OBJECTS
+from ocusam.workflows.session.other_process import FEWEST_FRAMES, FEWEST_MEASURED
 from ocusam.workflows.session.recovered import told
 from ocusam.workflows.session.resume import SessionLog, check_same, read_record
 from ocusam.workflows.session.run_folder import RunFolder, check_free, describe_input, now
@@ -271,8 +271,10 @@ def run(job: Job, work: Work, *, progress: Progress | None = None) -> Tracked:
 
 def _pays(log: SessionLog, total: int | None, beside: int) -> bool:
     """Whether so much is to be measured that another program pays for itself."""
-    objects = beside + sum(len(names) for names in log.passes[0].objects.values())
-    return objects >= FEWEST_OBJECTS and total is not None and total - log.steps >= FEWEST_FRAMES
+    if total is None:
+        return False
+    objects, frames = beside + sum(len(names) for names in log.passes[0].objects.values()), total - log.steps
+    return frames >= FEWEST_FRAMES and objects * frames >= FEWEST_MEASURED
 
 
 def open_session(job: Job, files: SessionFiles) -> Tracker:

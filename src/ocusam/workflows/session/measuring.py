@@ -5,7 +5,8 @@ them and hands back, in the same order, what was measured.
 
 Notable choices: one thread, so rows come in the order of tracking; never more than a few frames wait, because
 who hands in a step takes back another. An error in measuring is raised by `take`, where its frame would have
-come. Where it pays the thread only hands frames to another program (`other_process`).
+come. Where it pays another program measures (`other_process`): frames are sent there as they are handed in,
+and the thread only waits for the answers.
 
 What it does not know: files, memories, when the tracker may run ahead (`going` decides that).
 """
@@ -13,7 +14,7 @@ What it does not know: files, memories, when the tracker may run ahead (`going` 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from types import TracebackType
@@ -87,7 +88,8 @@ class Measuring:
 
     def start(self, step: Step) -> None:
         """Hand in a step."""
-        self._waiting.append(self._pool.submit(self._measure, step))
+        asked = None if self._other is None else [self._other.ask(objects) for objects in step.views]
+        self._waiting.append(self._pool.submit(self._measure, step, asked))
 
     def take(self) -> Measured:
         """The oldest step that was handed in and not taken back."""
@@ -97,14 +99,13 @@ class Measuring:
             self.failed = True
             raise
 
-    def _measure(self, step: Step) -> Measured:
-        shapes = [self._shapes(objects) for objects in step.views]
+    def _measure(self, step: Step, asked: Sequence[Callable[[], Any]] | None) -> Measured:
+        if asked is None or self._apart is None:
+            shapes = [self._on_frame(objects) for objects in step.views]
+        else:
+            keep = self._apart.keep
+            shapes = [keep(objects, answer()) for objects, answer in zip(step.views, asked, strict=True)]
         return Measured(step, shapes, [self._pack(objects) for objects in step.views])
-
-    def _shapes(self, objects: list[ObjectFrame]) -> Mapping[str, Ellipse]:
-        if self._other is None or self._apart is None:
-            return self._on_frame(objects)
-        return self._apart.keep(objects, self._other(objects))
 
     def __enter__(self) -> Measuring:
         return self

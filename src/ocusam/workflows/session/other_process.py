@@ -7,10 +7,11 @@ gets back what was measured; `main` is what that one runs.
 Notable choices: it is started by its command line and spoken to through its input and output, so nothing of
 the caller's program is imported or forked there, on any system. It begins in the background; until it answers
 for the first time, and if it ever fails or is ended, frames are measured here: the same function, the same
-numbers. A thread of its own talks to it, so that one that hangs (stopped, starved) is ended after a while
-instead of holding the run. It keeps nothing between frames. It does not hear Ctrl-C (the tracker's program
-decides what is still measured) and ends when its input does, also when the tracker's program is killed. The
-picture travels in grey: measuring looks at nothing else.
+numbers. A frame is sent as soon as it is tracked (`ask`), so that the next one is there when one is done;
+answers are waited for later. Two threads talk to it, one each way, so that one that hangs (stopped, starved)
+is ended after a while instead of holding the run. It keeps nothing between frames. It does not hear Ctrl-C
+(the tracker's program decides what is still measured) and ends when its input does, also when the tracker's
+program is killed. The picture travels in grey: measuring looks at nothing else.
 
 What it does not know: what is measured.
 """
@@ -23,9 +24,12 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as NoAnswerError
 from contextlib import suppress
 from dataclasses import replace
-from queue import Empty, SimpleQueue
+from functools import partial
+from queue import SimpleQueue
 from threading import Event, Thread
 from typing import IO, Any
 
@@ -35,8 +39,9 @@ import numpy as np
 from ocusam.core.masklet import ObjectFrame
 
 Measure = Callable[[list[ObjectFrame]], Any]
-FEWEST_OBJECTS, FEWEST_FRAMES = 3, 150
-"""With fewer it would hardly pay for its start, .8 s of processor time."""
+FEWEST_FRAMES, FEWEST_MEASURED = 150, 450
+"""Frames, and objects on all of them together: with fewer it would hardly pay for its start, .8 s of processor
+time."""
 # It has ended, its pipe is closed, or what it sent cannot be read here.
 _LOST = (OSError, EOFError, ValueError, TypeError, AttributeError, ImportError, pickle.PickleError)
 _START = (
@@ -45,10 +50,12 @@ _START = (
 )
 _PATIENCE_S = 5.0
 _LONGEST_S = 60.0  # for one frame, which takes some ten milliseconds
+_Answer = Future[tuple[Exception | None, Any] | None]
+"""An error or what was measured; None: it is lost."""
 
 
 class OtherProcess:
-    """Measures frames there, or here; called from one thread.
+    """Measures frames there, or here.
 
     Args:
         measure: what is done with all objects of one view on one frame; it and what it returns can be
@@ -61,8 +68,8 @@ class OtherProcess:
     def __init__(self, measure: Measure) -> None:
         self._measure, self.there = measure, 0
         self._ready = Event()
-        self._frames: SimpleQueue[list[ObjectFrame] | None] = SimpleQueue()
-        self._answers: SimpleQueue[tuple[Exception | None, Any] | None] = SimpleQueue()
+        self._frames: SimpleQueue[tuple[list[ObjectFrame], _Answer] | None] = SimpleQueue()
+        self._sent: SimpleQueue[_Answer | None] = SimpleQueue()
         self._process: subprocess.Popen[bytes] | None = None
         if getattr(sys, "frozen", False) or not sys.executable:
             return  # a packed or embedding program is no Python that could be asked
@@ -74,36 +81,73 @@ class OtherProcess:
                 stderr=subprocess.DEVNULL,
                 env={**os.environ, "OMP_NUM_THREADS": "1"},
             )
-            Thread(target=self._talk, args=(self._process,), daemon=True).start()
+            saying, hearing = _known(self._process.stdin), _known(self._process.stdout)
+            self._saying = Thread(target=self._say, args=(saying,), daemon=True)
+            self._saying.start()
+            Thread(target=self._hear, args=(hearing,), daemon=True).start()
 
-    def _talk(self, process: subprocess.Popen[bytes]) -> None:
-        """Say what is to be measured, wait until it has understood, then pass on frames and answers."""
-        with suppress(*_LOST):
-            _send(process.stdin, sys.path)
-            _send(process.stdin, self._measure)
-            pickle.load(_known(process.stdout))
+    def _say(self, to: IO[bytes]) -> None:
+        """Say what is to be measured, then pass on frames; what cannot be said is lost."""
+        gone = False
+        try:
+            _send(to, sys.path)
+            _send(to, self._measure)
+        except _LOST:
+            gone = True
+        while (frame := self._frames.get()) is not None:
+            objects, answer = frame
+            if gone:
+                answer.set_result(None)
+                continue
+            self._sent.put(answer)
+            try:
+                _send(to, _in_grey(objects))
+            except _LOST:  # then it does not answer either
+                gone = True
+        self._sent.put(None)
+
+    def _hear(self, it: IO[bytes]) -> None:
+        """Wait until it has understood, then pass on its answers; those it owes when it ends are lost."""
+        gone = False
+        try:
+            pickle.load(it)
             self._ready.set()
-            while (objects := self._frames.get()) is not None:
-                _send(process.stdin, _in_grey(objects))
-                self._answers.put(pickle.load(_known(process.stdout)))
-        self._answers.put(None)
+        except _LOST:
+            gone = True
+        while (answer := self._sent.get()) is not None:
+            found = None
+            if not gone:
+                try:
+                    found = pickle.load(it)
+                except _LOST:
+                    gone = True
+            answer.set_result(found)
+
+    def ask(self, objects: list[ObjectFrame]) -> Callable[[], Any]:
+        """Send a frame. What is returned is called, once and from one thread, for what was measured; it
+        raises what measuring raises."""
+        if self._process is None or not self._ready.is_set():
+            return partial(self._measure, objects)
+        answer: _Answer = Future()
+        self._frames.put((objects, answer))
+        return partial(self._answered, objects, answer)
+
+    def _answered(self, objects: list[ObjectFrame], answer: _Answer) -> Any:
+        found = None
+        with suppress(NoAnswerError):
+            found = answer.result(_LONGEST_S)
+        if found is None:
+            self._end(patience_s=0.0)
+            return self._measure(objects)
+        self.there += 1
+        error, measured = found
+        if error is not None:
+            raise error
+        return measured
 
     def __call__(self, objects: list[ObjectFrame]) -> Any:
-        """Measure a frame; raises what measuring raises."""
-        if self._process is not None and self._ready.is_set():
-            self._frames.put(objects)
-            found = None
-            with suppress(Empty):
-                found = self._answers.get(timeout=_LONGEST_S)
-            if found is None:
-                self._end(patience_s=0.0)
-            else:
-                self.there += 1
-                error, answer = found
-                if error is not None:
-                    raise error
-                return answer
-        return self._measure(objects)
+        """Measure a frame and wait for it."""
+        return self.ask(objects)()
 
     def wait(self, seconds: float) -> bool:
         """Wait until it answers; whether it does."""
@@ -118,7 +162,9 @@ class OtherProcess:
         if process is None:
             return
         self._frames.put(None)
-        if not patience_s:
+        if patience_s:
+            self._saying.join(patience_s)  # what is being said must be over before the pipe is closed
+        if not patience_s or self._saying.is_alive():
             process.kill()
         with suppress(OSError, ValueError):
             _known(process.stdin).close()
