@@ -25,7 +25,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import pairwise
 
 import cv2
@@ -95,7 +94,8 @@ def _seen(grey: Grey, rows: NDArray[np.intp], cols: NDArray[np.intp]) -> _Spot |
     width = min(int(cols.max()) + outer + 1, grey.shape[1]) - x0
     mine = np.zeros((height, width), np.uint8)
     mine[rows - y0, cols - x0] = 1
-    ring = _places(cv2.dilate(mine, _disc(outer)) > cv2.dilate(mine, _disc(inner)), y0, x0, grey.shape[1])
+    away = cv2.distanceTransform(1 - mine, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    ring = _places((away > inner) & (away <= outer), y0, x0, grey.shape[1])
     if len(ring) < _LEAST_RING:
         return None
     around = grey.ravel()[ring]
@@ -177,11 +177,6 @@ def _relative(at: NDArray[np.intp], width: int, middle: FloatArray, radius: Floa
     np.subtract(row, middle[:, 1], out=out[1])
     out /= radius
     return out
-
-
-@lru_cache(maxsize=64)
-def _disc(radius: int) -> NDArray[np.uint8]:
-    return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1,) * 2), np.uint8)
 
 
 def _terms(xy: FloatArray) -> FloatArray:

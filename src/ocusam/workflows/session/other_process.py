@@ -40,8 +40,8 @@ from ocusam.core.masklet import ObjectFrame
 
 Measure = Callable[[list[ObjectFrame]], Any]
 FEWEST_FRAMES, FEWEST_MEASURED = 150, 450
-"""Frames, and objects on all of them together: with fewer it would hardly pay for its start, .8 s of processor
-time."""
+"""Frames, and objects on all of them together: with fewer it would hardly pay for its start, .8 s of
+processor time."""
 # It has ended, its pipe is closed, or what it sent cannot be read here.
 _LOST = (OSError, EOFError, ValueError, TypeError, AttributeError, ImportError, pickle.PickleError)
 _START = (
