@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,8 @@ import torch
 
 from ocusam.core.errors import ModelError, WeightsError
 from ocusam.model.sam2 import SAM2
-from ocusam.training.clips import BatchMaker, ClipConfig
+from ocusam.training import loop
+from ocusam.training.clips import Batch, BatchMaker, ClipConfig
 from ocusam.training.loop import TrainConfig, Trainer
 from ocusam.training.optim import OptimConfig, learning_rate
 from ocusam.training.passes import _Remembered as Remembered
@@ -181,6 +183,23 @@ def test_pictures_of_other_sizes_beside_clips(
     trainer.run()
     changed = [n for n, value in trainer.model.state_dict().items() if not torch.equal(value, before[n])]
     assert trainer.step == 8 and any("memory_attention" in n for n in changed)
+
+
+def test_averaged_weights_get_statistics_of_the_stages_own_size(
+    tmp_path: Path, renderer: Renderer, tiny_pictures: ClipConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    size = 2 * tiny_pictures.size
+    larger = replace(tiny_pictures, size=size, grid=size // 2)
+    sizes = []
+
+    def settle(model: SAM2, seen: Iterable[Batch], *, half: bool) -> SAM2:
+        sizes.extend(batch.pictures_btss.shape[2] for batch in seen)
+        return model
+
+    monkeypatch.setattr(loop, "settle_statistics", settle)
+    config = _config(tiny_pictures, model="nano", stage="parts", alongside=((0.5, larger),))
+    _trainer(config, tmp_path, renderer).averaged_model()
+    assert sizes and set(sizes) == {tiny_pictures.size}
 
 
 def test_shares_alongside_are_checked(tmp_path: Path, renderer: Renderer, tiny_pictures: ClipConfig) -> None:

@@ -9,7 +9,6 @@ the bit, since clocks are not.
 
 from __future__ import annotations
 
-import math
 import os
 import time
 from collections.abc import Callable
@@ -192,14 +191,12 @@ class Trainer:
         model = model.to(self.device).eval()
         if self.config.frozen_statistics or not has_statistics(model):
             return model
-        config = self.config
-        own = 1 - sum(share for share, _ in config.alongside)
-        seen = (
-            BatchMaker(clips, STATISTICS_SEED, self.renderer)[number * clips.group]
-            for share, clips in ((own, config.clips), *config.alongside)
-            for number in range(math.ceil(share * _STATISTICS_BATCHES))
-        )
-        return settle_statistics(model, seen, half=config.half)
+        # From pictures of the stage's own size alone: those of several sizes suit none of them, those of one
+        # serve the others too (docs/lab_log.md).
+        clips = self.config.clips
+        maker = BatchMaker(clips, STATISTICS_SEED, self.renderer)
+        seen = (maker[number * clips.group] for number in range(_STATISTICS_BATCHES))
+        return settle_statistics(model, seen, half=self.config.half)
 
     @property
     def finished(self) -> bool:
