@@ -39,3 +39,14 @@ def test_no_points_means_no_token_at_all(network: SAM2) -> None:
     assert sparse.shape == (2, 0, 32)
     assert dense.shape == (2, 32, 4, 4)
     assert not torch.equal(dense[0], dense[1])
+
+
+def test_padding_alone_needs_no_arithmetic() -> None:
+    network = make_network("miniature")
+    with torch.no_grad():
+        network.sam_prompt_encoder.not_a_point_embed.weight.normal_()
+    labels = torch.full((3, 1), -1, dtype=torch.int32)
+    computed, _ = network.sam_prompt_encoder(torch.zeros(3, 1, 2), labels, None, 3)
+    known, _ = network.sam_prompt_encoder(None, labels, None, 3)
+    assert computed.shape == known.shape == (3, 2, network.config.hidden_dim)
+    assert torch.equal(known, computed)

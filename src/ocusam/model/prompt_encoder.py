@@ -76,14 +76,16 @@ class PromptEncoder(nn.Module):
         """Return sparse (B, N, C) and dense (B, C, h, w) embeddings.
 
         Args:
-            coords_bn2: points, or None for no sparse token at all.
-            labels_bn: their labels.
+            coords_bn2: points; None where they are padding alone.
+            labels_bn: their labels; None for no sparse token at all.
             mask_b1hw: mask logits at four times the embedding's size, or None.
             batch: number of objects B.
         """
         weight = self.no_mask_embed.weight
-        if coords_bn2 is None or labels_bn is None:
+        if labels_bn is None:
             sparse = weight.new_zeros(batch, 0, weight.shape[1])
+        elif coords_bn2 is None:
+            sparse = self.not_a_point_embed.weight.expand(batch, labels_bn.shape[1] + 1, -1)
         else:
             sparse = self.encode_points(coords_bn2, labels_bn)
         if mask_b1hw is not None:

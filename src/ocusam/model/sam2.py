@@ -171,8 +171,10 @@ class SAM2(nn.Module):
         self, points: PointPrompt | None, mask_logits_b1hw: Tensor | None, batch: int
     ) -> tuple[Tensor, Tensor]:
         coords, labels = (points.coords_bn2, points.labels_bn) if points is not None else (None, None)
-        encoded: tuple[Tensor, Tensor] = self.sam_prompt_encoder(coords, labels, mask_logits_b1hw, batch)
-        return encoded
+        if points is not None and points.padding:  # on every frame that is only tracked
+            coords = None
+        sparse, dense = self.sam_prompt_encoder(coords, labels, mask_logits_b1hw, batch)
+        return sparse, dense
 
     # ---- one frame of a video --------------------------------------------------------------------------
 
@@ -224,7 +226,8 @@ class SAM2(nn.Module):
         batch = embedding_bchw.shape[0]
         if points is None:
             zeros = torch.zeros(batch, 1, 2, device=embedding_bchw.device)
-            points = PointPrompt(zeros, -torch.ones(batch, 1, dtype=torch.int32, device=zeros.device))
+            padding = torch.full((batch, 1), -1, dtype=torch.int32, device=zeros.device)
+            points = PointPrompt(zeros, padding, padding=True)
         candidates = self._decode(embedding_bchw, high_res, points, mask_logits_b1hw, multimask_output)
 
         best_b = candidates.iou_bm.argmax(dim=-1)

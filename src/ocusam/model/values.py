@@ -56,10 +56,12 @@ class PointPrompt:
     Attributes:
         coords_bn2: x, y in pixels of the square network input.
         labels_bn: -1 padding, 0 negative, 1 positive, 2 first and 3 second corner of a box.
+        padding: all labels are -1, so their tokens need not be computed.
     """
 
     coords_bn2: Tensor
     labels_bn: Tensor
+    padding: bool = False
 
 
 @dataclass(frozen=True)
