@@ -110,7 +110,35 @@ def test_an_override_that_is_not_known_is_named(override: str) -> None:
 
 def test_published_yaml_names():
     config = build_sam2("configs/sam2.1/sam2.1_hiera_t.yaml", device="meta").config
-    assert config.name == "sam2.1_hiera_tiny"
+    assert (config.name, config.image_size) == ("sam2.1_hiera_tiny", 1024)
+
+
+def test_names_of_files_of_well_known_ports():
+    """Of the port for streams, and of SAMURAI, whose files say something else under published names."""
+    config = build_sam2("configs/sam2.1/sam2.1_hiera_t_512.yaml", device="meta").config
+    assert (config.name, config.image_size) == ("sam2.1_hiera_tiny", 512)
+    with pytest.raises(ModelError, match=r"SAMURAI .* network is 'sam2\.1_hiera_small'"):
+        build_sam2_camera_predictor("configs/samurai/sam2.1_hiera_s.yaml", device="meta")
+    with pytest.raises(ModelError, match="no such file"):
+        build_sam2("configs/my_hiera_t_512.yaml")
+
+
+def test_switches_of_a_compiler_change_no_function():
+    plain = build_sam2("miniature").config
+    switches = ["++model.compile_image_encoder=true", "++model.compile_memory_attention=True"]
+    assert build_sam2("miniature", hydra_overrides_extra=switches).config == plain
+
+
+@pytest.mark.parametrize("wrapper", ["module.", "model.", "_orig_mod.", "module._orig_mod."])
+def test_what_a_wrapper_put_before_names_is_taken_off(network: SAM2, tmp_path: Path, wrapper: str) -> None:
+    state = network.state_dict()
+    torch.save({"state_dict": {wrapper + name: t for name, t in state.items()}}, tmp_path / "w.ckpt")
+    loaded = build_sam2("miniature", tmp_path / "w.ckpt").state_dict()
+    assert all(torch.equal(loaded[name], t) for name, t in state.items())
+    mixed = {(wrapper if i else "") + name: t for i, (name, t) in enumerate(state.items())}
+    torch.save(mixed, tmp_path / "w.ckpt")
+    with pytest.raises(WeightsError, match="is missing"):
+        build_sam2("miniature", tmp_path / "w.ckpt")
 
 
 def test_nano_has_packaged_weights_or_says_that_they_are_missing(monkeypatch):

@@ -42,6 +42,7 @@ _PREDICTOR_OPTIONS = (
     "memory_window",
 )
 VIDEO_FILL_HOLE_AREA = 8
+_WRAPPERS = ("module.", "model.", "_orig_mod.")
 
 
 @takes_official_arguments
@@ -161,7 +162,8 @@ def build_sam2_camera_predictor(
 def load_weights(network: SAM2, path: str | Path) -> None:
     """Put a file's weights into a network, every tensor of it; Hugging Face's names are translated.
 
-    A folder stands for the `model.safetensors` in it, as transformers saves it.
+    A folder stands for the `model.safetensors` in it, as transformers saves it. What a wrapper put before
+    every name (`DataParallel` "module.", Lightning "model.", the compiler "_orig_mod.") is taken off.
 
     Raises:
         WeightsError: no such file, not a checkpoint, or tensors that differ; names the first three.
@@ -169,6 +171,8 @@ def load_weights(network: SAM2, path: str | Path) -> None:
     if Path(path).is_dir():
         path = Path(path) / WEIGHTS_FILE
     state = load_state(path)
+    while state and all(name.startswith(_WRAPPERS) for name in state):
+        state = {name.partition(".")[2]: tensor for name, tensor in state.items()}
     if is_huggingface(state):
         state = from_huggingface(state)
     check_fits(network.state_dict(), state, source=str(path))
