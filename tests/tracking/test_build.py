@@ -44,6 +44,21 @@ def test_a_published_checkpoint_of_every_model_loads_strictly(name: str, tmp_pat
         load_weights(network, tmp_path / "w.pt")
 
 
+@pytest.mark.parametrize(
+    ("name", "held"), [("sam2_hiera_tiny", "sam2.1_hiera_tiny"), ("sam2.1_hiera_large", "sam2.1_hiera_small")]
+)
+def test_a_checkpoint_of_another_published_model_is_called_by_its_name(
+    name: str, held: str, tmp_path: Path
+) -> None:
+    """The commonest mistake of all: the file of one version or size, the name of another."""
+    state = make_network(held, device="meta").state_dict()
+    torch.save(
+        {"model": {key: torch.zeros(1).expand(t.shape) for key, t in state.items()}}, tmp_path / "w.pt"
+    )
+    with pytest.raises(WeightsError, match=re.escape(f"fit '{name}': its weights are those of '{held}'")):
+        load_weights(make_network(name, device="meta"), tmp_path / "w.pt")
+
+
 def test_postprocessing_sets_what_the_published_builders_set():
     plain = build_sam2_video_predictor("miniature", apply_postprocessing=False)
     assert not plain.model.config.dynamic_multimask_via_stability

@@ -1,7 +1,9 @@
 """What scripts for the published package and for its camera ports do, as they do it."""
 
+import copy
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +19,7 @@ from ocusam.tracking.camera_predictor import SAM2CameraPredictor
 from ocusam.tracking.image_predictor import SAM2ImagePredictor
 from ocusam.tracking.session import VideoSession
 from ocusam.tracking.video_predictor import SAM2VideoPredictor
+from ocusam.video.writer import VideoWriter
 
 Make = Callable[..., SAM2VideoPredictor]
 
@@ -205,3 +208,29 @@ def test_a_click_is_taken_back(make_predictor: Make, clip: NDArray[np.uint8]) ->
     list(predictor.propagate_in_video(state))
     predictor.remove_object(state, 1)
     assert torch.equal(predictor.add_new_points_or_box(state, 2, 1, [[14, 20]], [1])[2], expected)
+
+
+def test_a_copy_of_a_state_goes_its_own_way(
+    make_predictor: Make, clip: NDArray[np.uint8], tmp_path: Path
+) -> None:
+    """Of a video file, too, whose decoder cannot be copied."""
+    with VideoWriter(tmp_path / "clip.mp4", 25.0, (40, 56)) as writer:
+        for picture in clip:
+            writer.write(picture)
+    predictor = make_predictor()
+    one, other = (predictor.init_state(tmp_path / "clip.mp4") for _ in range(2))
+    for state in (one, other):
+        predictor.add_new_points_or_box(state, 0, 1, [[14, 20]], [1])
+        list(predictor.propagate_in_video(state, 0, 6))
+        predictor.add_new_points_or_box(state, 4, 1, [[22, 20]], [1])
+    branch = copy.deepcopy(one)
+    predictor.add_new_points_or_box(branch, 5, 1, [[40, 10]], [0])
+    predictor.add_new_mask(branch, 0, "new", clip[0, ..., 0] > 150)
+    list(predictor.propagate_in_video(branch))
+    assert one["obj_ids"] == [1] and branch["obj_ids"] == [1, "new"]
+    found, expected = (list(predictor.propagate_in_video(state)) for state in (one, other))
+    assert len(found) == 12
+    assert all(torch.equal(a[2], b[2]) for a, b in zip(found, expected, strict=True))
+    # A copy before anything else happened equals what it was copied from.
+    again = [logits for _, _, logits in predictor.propagate_in_video(copy.deepcopy(one))]
+    assert all(torch.equal(a, b[2]) for a, b in zip(again, predictor.propagate_in_video(one), strict=True))

@@ -18,9 +18,9 @@ from typing import Any
 
 import torch
 
-from ocusam.core.errors import ModelError
+from ocusam.core.errors import ModelError, WeightsError
 from ocusam.engines.choice import TORCH, on_engine
-from ocusam.model.build import make_network
+from ocusam.model.build import make_network, recognise
 from ocusam.model.config import Sam2Config
 from ocusam.model.sam2 import SAM2
 from ocusam.tracking.camera_predictor import SAM2CameraPredictor
@@ -166,7 +166,8 @@ def load_weights(network: SAM2, path: str | Path) -> None:
     every name (`DataParallel` "module.", Lightning "model.", the compiler "_orig_mod.") is taken off.
 
     Raises:
-        WeightsError: no such file, not a checkpoint, or tensors that differ; names the first three.
+        WeightsError: no such file, not a checkpoint, or tensors that differ; names the published network that
+            they belong to, else the first three.
     """
     if Path(path).is_dir():
         path = Path(path) / WEIGHTS_FILE
@@ -175,5 +176,14 @@ def load_weights(network: SAM2, path: str | Path) -> None:
         state = {name.partition(".")[2]: tensor for name, tensor in state.items()}
     if is_huggingface(state):
         state = from_huggingface(state)
-    check_fits(network.state_dict(), state, source=str(path))
+    try:
+        check_fits(network.state_dict(), state, source=str(path))
+    except WeightsError:
+        meant = recognise(state)  # often the file of one version or size with the name of another
+        if meant is None:
+            raise
+        raise WeightsError(
+            f"{path} does not fit {network.config.name!r}: its weights are those of {meant.name!r}; build it "
+            "by that name."
+        ) from None
     network.load_state_dict(state, strict=True)

@@ -9,6 +9,7 @@ kept as runs of frames, so it does not grow with the video.
 
 from __future__ import annotations
 
+import copy
 import math
 import operator
 import warnings
@@ -108,6 +109,19 @@ class ObjectTrack:
             return self.pending[frame_idx][0]
         return self.bank.get(frame_idx)
 
+    def branch(self) -> ObjectTrack:
+        """A copy that goes its own way; what is remembered of a frame is never changed, so it is shared."""
+        bank = copy.copy(self.bank)
+        bank.conditioning, bank.recent = dict(bank.conditioning), dict(bank.recent)
+        return ObjectTrack(
+            self.obj_id,
+            bank,
+            dict(self.points),
+            set(self.mask_frames),
+            dict(self.pending),
+            TrackedFrames(list(self.tracked.runs)),
+        )
+
     def forgot(self, frame_idx: int) -> bool:
         """Whether the frame was tracked and its mask is not kept any more (`MemoryBank.trim`)."""
         entry = self.answer(frame_idx)
@@ -176,6 +190,14 @@ class VideoSession:
                 "predictor.frame_output(state, frame_idx)."
             )
         return known[key]
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> VideoSession:
+        """A session that goes on from here by itself, for example to try a prompt. It shares the network, the
+        video and what is remembered so far, so it costs next to nothing; `close` closes the video of both."""
+        other = copy.copy(self)
+        other.objects = {obj_id: track.branch() for obj_id, track in self.objects.items()}
+        other._frames, other._features = self._frames.copy(), self._features.copy()
+        return other
 
     def object(self, obj_id: Hashable) -> ObjectTrack:
         """Return an object, making it where it is new.
