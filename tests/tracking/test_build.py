@@ -1,4 +1,6 @@
 import re
+import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -6,7 +8,7 @@ import torch
 
 from ocusam.core.errors import ModelError, WeightsError
 from ocusam.model.build import make_network
-from ocusam.model.config import get_config, miniature
+from ocusam.model.config import PRESETS, get_config, miniature
 from ocusam.model.sam2 import SAM2
 from ocusam.tracking import build
 from ocusam.tracking.build import (
@@ -156,6 +158,20 @@ def test_what_a_wrapper_put_before_names_is_taken_off(network: SAM2, tmp_path: P
         build_sam2("miniature", tmp_path / "w.ckpt")
 
 
+def test_random_weights_of_a_published_network_are_announced(
+    network: SAM2, tmp_path: Path, monkeypatch
+) -> None:
+    save_state(tmp_path / "w.pt", network.state_dict())
+    monkeypatch.setitem(PRESETS, "sam2.1_hiera_tiny", lambda: replace(miniature(), name="sam2.1_hiera_tiny"))
+    for build_it in (build_sam2, build_sam2_video_predictor, build_sam2_camera_predictor):
+        with pytest.warns(UserWarning, match=r"random weights.*from_pretrained\('sam2\.1_hiera_tiny'\)"):
+            build_it("configs/sam2.1/sam2.1_hiera_t.yaml")
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            build_it("sam2.1_hiera_tiny", tmp_path / "w.pt")
+            build_it("miniature")
+
+
 def test_nano_has_packaged_weights_or_says_that_they_are_missing(monkeypatch):
     monkeypatch.setitem(registry.PACKAGED, "nano", "absent.safetensors")
     with pytest.raises(WeightsError, match="nano"):
@@ -178,6 +194,8 @@ def test_refusals(network, tmp_path: Path):
         build_sam2("miniature", max_cond_frames_in_attn=True)
     with pytest.raises(ModelError, match=r"torch\.bfloat16"):
         build_sam2("miniature", dtype="bfloat16")
+    with pytest.raises(ModelError, match="named like a file of weights"):
+        build_sam2("checkpoints/sam2.1_hiera_tiny.pt")
     with pytest.raises(ModelError, match="got None"):
         build_sam2(None)
     with pytest.raises(ModelError, match="None cannot be used"):

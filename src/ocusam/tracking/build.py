@@ -13,6 +13,7 @@ What it does not know: fetching weights (`ocusam.tracking.pretrained`).
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from ocusam.tracking.huggingface_config import WEIGHTS_FILE
 from ocusam.tracking.official_arguments import takes_official_arguments
 from ocusam.tracking.video_predictor import SAM2VideoPredictor
 from ocusam.weights.checkpoint import check_fits, load_state
+from ocusam.weights.hub import PUBLISHED
 from ocusam.weights.huggingface import from_huggingface, is_huggingface
 from ocusam.weights.registry import PACKAGED, require_packaged_weights
 
@@ -42,6 +44,10 @@ _PREDICTOR_OPTIONS = (
     "memory_window",
 )
 VIDEO_FILL_HOLE_AREA = 8
+_RANDOM = (
+    "No ckpt_path was given: this {0!r} has random weights, as in the published package. Give a file, or "
+    "use from_pretrained({0!r}), which takes the published one, fetched where it is not here yet."
+)
 _WRAPPERS = ("module.", "model.", "_orig_mod.")
 
 
@@ -63,7 +69,8 @@ def build_sam2(
         config: a name such as "nano" or "sam2.1_hiera_tiny"; the published name of a YAML file, or the path
             of one in that form; a folder saved by transformers; or a `Sam2Config` (`find_config`).
         ckpt_path: `.pt` or `.safetensors`, official or Hugging Face names, or a folder saved by transformers;
-            None: the packaged weights for the name "nano", else random ones.
+            None: the packaged weights for the name "nano", else random ones (with a warning where published
+            ones may be meant).
         device: where to put it.
         dtype: type of the weights; None: float32.
         mode: "eval", or "train" for training mode.
@@ -94,6 +101,8 @@ def build_sam2(
         path = require_packaged_weights(config)
     if path is not None:
         load_weights(network, path)
+    elif found.config.name in PUBLISHED and str(device) != "meta":
+        warnings.warn(_RANDOM.format(found.config.name), stacklevel=3)
     own_dtype = dtype if engine == TORCH else None
     try:
         network = network.to(device=torch.device(device), dtype=own_dtype)

@@ -55,6 +55,8 @@ def find_config(config: str | Path | Sam2Config) -> OfficialConfig:
         return OfficialConfig(get_config(smaller, image_size=512))
     if path.suffix in (".yaml", ".yml"):
         raise ModelError(f"{name}: there is no such file, and it is not the name of an official one.")
+    if path.suffix in (".pt", ".pth", ".safetensors"):
+        raise ModelError(f"{name} is named like a file of weights: give a model's name first, then it.")
     return OfficialConfig(get_config(name))
 
 
