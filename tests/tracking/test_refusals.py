@@ -140,6 +140,7 @@ def running(network: SAM2, clip: NDArray[np.uint8]) -> Running:
 Refused = tuple[str, Callable[[Running], object], str]
 BAD_MASK, GOOD_BOX = np.ones((40, 55)), [4, 10, 28, 30]
 FLOATS = np.zeros((40, 56, 3))
+HALF_LOGITS = torch.linspace(-8, 8, 40 * 56, dtype=torch.bfloat16).reshape(40, 56)
 
 # Arguments of a prompt, the same for all predictors: reason, arguments, words of the message.
 PROMPTS: list[tuple[str, dict[str, Any], str]] = [
@@ -203,6 +204,8 @@ VIDEO: dict[str, list[Refused]] = {
         (MASK, lambda r: r.video.add_new_mask(r.state, 0, 1, np.ones((1, 40, 56))), "two dimensions"),
         (MASK, lambda r: r.video.add_new_mask(r.state, 0, 1, torch.ones(56, 40)), r"\(56, 40\)"),
         ("text", lambda r: r.video.add_new_mask(r.state, 0, 1, "disc"), "booleans or numbers"),
+        ("logits", lambda r: r.video.add_new_mask(r.state, 0, 1, np.full((40, 56), -3.0)), "logits > 0"),
+        ("logits", lambda r: r.video.add_new_mask(r.state, 0, 1, HALF_LOGITS), "logits > 0"),
         (FRAME, lambda r: r.video.add_new_mask(r.state, 12, 1, np.ones((40, 56))), "0 to 11"),
     ],
     "clear_all_prompts_in_frame": [

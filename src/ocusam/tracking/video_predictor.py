@@ -231,10 +231,10 @@ class SAM2VideoPredictor:
             inference_state: from `init_state`.
             frame_idx: the frame.
             obj_id: any label.
-            mask: (H, W) of the video's size; true or non-zero on the object.
+            mask: (H, W) of the video's size; true or above zero on the object.
 
         Raises:
-            PromptError: a mask of another size, or a frame outside the video.
+            PromptError: a mask of another size or with negative values (logits); a frame outside the video.
         """
         frame_idx = inference_state.check_frame(frame_idx)
         mask_inputs = make_mask(mask, inference_state.size, self.image_size).to(self.device)
