@@ -51,12 +51,13 @@ def test_the_page_runs_from_top_to_bottom(files: None) -> None:
     assert names["best"].shape == (30, 40)
     assert sorted(names["video_segments"]) == [0, 1, 2, 3]
     assert names["output"].frame_idx == 0 and names["output"].obj_ids == ["disc"]
-    assert names["mask_logits"].shape == (1, 1, 30, 40)
+    assert names["mask_logits"].shape == (2, 1, 30, 40) and names["obj_ids"] == [1, 2]
+    assert Path("checkpoints/mine.pt").is_file() and names["network"].training
 
 
 def test_imports_of_the_table_exist() -> None:
     right = re.findall(r"^\| `from sam2[^|]*\| `from (ocusam[\w.]*) import (\w+)`", PAGE, flags=re.MULTILINE)
-    assert len(right) == 7
+    assert len(right) == 8
     for module, name in right:
         assert hasattr(ocusam if module == "ocusam" else __import__(module, fromlist=[name]), name)
 

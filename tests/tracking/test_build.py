@@ -1,4 +1,6 @@
 import re
+import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -6,7 +8,7 @@ import torch
 
 from ocusam.core.errors import ModelError, WeightsError
 from ocusam.model.build import make_network
-from ocusam.model.config import get_config, miniature
+from ocusam.model.config import PRESETS, get_config, miniature
 from ocusam.model.sam2 import SAM2
 from ocusam.tracking import build
 from ocusam.tracking.build import (
@@ -42,6 +44,21 @@ def test_a_published_checkpoint_of_every_model_loads_strictly(name: str, tmp_pat
     torch.save({key: t for key, t in state.items() if key != "no_mem_embed"}, tmp_path / "w.pt")
     with pytest.raises(WeightsError, match="no_mem_embed is missing"):
         load_weights(network, tmp_path / "w.pt")
+
+
+@pytest.mark.parametrize(
+    ("name", "held"), [("sam2_hiera_tiny", "sam2.1_hiera_tiny"), ("sam2.1_hiera_large", "sam2.1_hiera_small")]
+)
+def test_a_checkpoint_of_another_published_model_is_called_by_its_name(
+    name: str, held: str, tmp_path: Path
+) -> None:
+    """The commonest mistake of all: the file of one version or size, the name of another."""
+    state = make_network(held, device="meta").state_dict()
+    torch.save(
+        {"model": {key: torch.zeros(1).expand(t.shape) for key, t in state.items()}}, tmp_path / "w.pt"
+    )
+    with pytest.raises(WeightsError, match=re.escape(f"fit '{name}': its weights are those of '{held}'")):
+        load_weights(make_network(name, device="meta"), tmp_path / "w.pt")
 
 
 def test_postprocessing_sets_what_the_published_builders_set():
@@ -110,7 +127,49 @@ def test_an_override_that_is_not_known_is_named(override: str) -> None:
 
 def test_published_yaml_names():
     config = build_sam2("configs/sam2.1/sam2.1_hiera_t.yaml", device="meta").config
-    assert config.name == "sam2.1_hiera_tiny"
+    assert (config.name, config.image_size) == ("sam2.1_hiera_tiny", 1024)
+
+
+def test_names_of_files_of_well_known_ports():
+    """Of the port for streams, and of SAMURAI, whose files say something else under published names."""
+    config = build_sam2("configs/sam2.1/sam2.1_hiera_t_512.yaml", device="meta").config
+    assert (config.name, config.image_size) == ("sam2.1_hiera_tiny", 512)
+    with pytest.raises(ModelError, match=r"SAMURAI .* network is 'sam2\.1_hiera_small'"):
+        build_sam2_camera_predictor("configs/samurai/sam2.1_hiera_s.yaml", device="meta")
+    with pytest.raises(ModelError, match="no such file"):
+        build_sam2("configs/my_hiera_t_512.yaml")
+
+
+def test_switches_of_a_compiler_change_no_function():
+    plain = build_sam2("miniature").config
+    switches = ["++model.compile_image_encoder=true", "++model.compile_memory_attention=True"]
+    assert build_sam2("miniature", hydra_overrides_extra=switches).config == plain
+
+
+@pytest.mark.parametrize("wrapper", ["module.", "model.", "_orig_mod.", "module._orig_mod."])
+def test_what_a_wrapper_put_before_names_is_taken_off(network: SAM2, tmp_path: Path, wrapper: str) -> None:
+    state = network.state_dict()
+    torch.save({"state_dict": {wrapper + name: t for name, t in state.items()}}, tmp_path / "w.ckpt")
+    loaded = build_sam2("miniature", tmp_path / "w.ckpt").state_dict()
+    assert all(torch.equal(loaded[name], t) for name, t in state.items())
+    mixed = {(wrapper if i else "") + name: t for i, (name, t) in enumerate(state.items())}
+    torch.save(mixed, tmp_path / "w.ckpt")
+    with pytest.raises(WeightsError, match="is missing"):
+        build_sam2("miniature", tmp_path / "w.ckpt")
+
+
+def test_random_weights_of_a_published_network_are_announced(
+    network: SAM2, tmp_path: Path, monkeypatch
+) -> None:
+    save_state(tmp_path / "w.pt", network.state_dict())
+    monkeypatch.setitem(PRESETS, "sam2.1_hiera_tiny", lambda: replace(miniature(), name="sam2.1_hiera_tiny"))
+    for build_it in (build_sam2, build_sam2_video_predictor, build_sam2_camera_predictor):
+        with pytest.warns(UserWarning, match=r"random weights.*from_pretrained\('sam2\.1_hiera_tiny'\)"):
+            build_it("configs/sam2.1/sam2.1_hiera_t.yaml")
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            build_it("sam2.1_hiera_tiny", tmp_path / "w.pt")
+            build_it("miniature")
 
 
 def test_nano_has_packaged_weights_or_says_that_they_are_missing(monkeypatch):
@@ -135,6 +194,8 @@ def test_refusals(network, tmp_path: Path):
         build_sam2("miniature", max_cond_frames_in_attn=True)
     with pytest.raises(ModelError, match=r"torch\.bfloat16"):
         build_sam2("miniature", dtype="bfloat16")
+    with pytest.raises(ModelError, match="named like a file of weights"):
+        build_sam2("checkpoints/sam2.1_hiera_tiny.pt")
     with pytest.raises(ModelError, match="got None"):
         build_sam2(None)
     with pytest.raises(ModelError, match="None cannot be used"):

@@ -120,6 +120,24 @@ def test_a_session_may_begin_under_autocast_and_go_on_without(network: SAM2, cli
     assert [t for t, _, _ in inside + outside] == list(range(9))
 
 
+@pytest.mark.parametrize("first", [True, False], ids=["prompted under autocast", "tracked under autocast"])
+def test_the_frame_at_hand_may_change_sides(network: SAM2, clip: NDArray[np.uint8], first: bool) -> None:
+    """The features of a frame are kept from one call to the next, in the type that they came in."""
+    predictor, image = SAM2VideoPredictor(network), SAM2ImagePredictor(network)
+    state = predictor.init_state(clip)
+    camera = SAM2CameraPredictor(predictor)
+    camera.load_first_frame(clip[0])
+    with torch.autocast("cpu", torch.bfloat16, enabled=first):
+        image.set_image(clip[0])
+        predictor.add_new_points_or_box(state, 0, 1, [[14, 20]], [1])
+        predictor.add_new_mask(state, 0, 2, clip[0, ..., 0] > 150)
+        camera.add_new_prompt(None, 1, [[14, 20]], [1])
+    with torch.autocast("cpu", torch.bfloat16, enabled=not first):
+        assert np.isfinite(image.predict([[[14, 20]], [[9, 9]]], [[1], [1]], return_logits=True)[0]).all()
+        assert all(torch.isfinite(logits).all() for _, _, logits in predictor.propagate_in_video(state, 0, 2))
+        assert torch.isfinite(camera.track(clip[1])[1]).all()
+
+
 @pytest.mark.parametrize(("dtype", "limit"), [(torch.bfloat16, 0.3), (torch.float16, 0.1)], ids=str)
 def test_half_precision_follows_the_same_object(
     network: SAM2, clip: NDArray[np.uint8], dtype: torch.dtype, limit: float

@@ -189,6 +189,8 @@ def changed(path: str, value: Any) -> str:
         ("sigmoid_bias_for_mem_enc", None, "sigmoid_bias_for_mem_enc", 0.0),
         ("image_size", None, "image_size", 512),
         ("multimask_min_pt_num", None, "multimask_min_pt_num", 1),
+        # Parts that a port for live streams compiles.
+        ("compile_memory_attention", True, "image_size", 1024),
     ],
 )  # fmt: skip
 def test_edited_files(path: str, value: Any, field: str, expected: Any) -> None:
@@ -196,7 +198,7 @@ def test_edited_files(path: str, value: Any, field: str, expected: Any) -> None:
     preset = get_config("sam2.1_hiera_tiny", dynamic_multimask_via_stability=False)
     assert replace(read.config, name=preset.name) == replace(preset, **{field: expected})
     assert read.config.name == (
-        "sam2.1_hiera_tiny" if "multimask_stab" in path or "binar" in path else "mine"
+        "sam2.1_hiera_tiny" if any(w in path for w in ("multimask_stab", "binar", "compile")) else "mine"
     )
 
 

@@ -7,12 +7,14 @@ and every public method that has such an argument must have a refused call for i
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 
 from ocusam.core.errors import InputError, OcusamError, PromptError
 from ocusam.model.sam2 import SAM2
@@ -68,6 +70,14 @@ class Running:
         given: dict[str, Any] = {"points": [[14, 20]], "labels": [1], **more}
         return self.camera.add_new_prompt(*(place or (None, 1)), **given)
 
+    def older(self, **more: Any) -> object:
+        """The same under an older name."""
+        return self.camera.add_new_points(None, 1, **{"points": [[14, 20]], "labels": [1], **more})
+
+    def join(self, **given: Any) -> object:
+        """A prompt while tracking."""
+        return self.camera.add_new_prompt_during_track(obj_id=1, **given)
+
     def predict(self, **more: Any) -> Any:
         """The same on the picture."""
         return self.image.predict(**{"point_coords": [[14, 20]], "point_labels": [1], **more})
@@ -80,6 +90,10 @@ class Running:
     def propagate(self, *args: Any, **more: Any) -> list[Any]:
         """To the end."""
         return list(self.video.propagate_in_video(self.state, *args, **more))
+
+    def other(self) -> SAM2ImagePredictor:
+        """One without a picture: where one is refused, the one before it is gone."""
+        return SAM2ImagePredictor(self.image)
 
     def fresh(self) -> VideoSession:
         """A session without prompts."""
@@ -126,6 +140,7 @@ def running(network: SAM2, clip: NDArray[np.uint8]) -> Running:
 Refused = tuple[str, Callable[[Running], object], str]
 BAD_MASK, GOOD_BOX = np.ones((40, 55)), [4, 10, 28, 30]
 FLOATS = np.zeros((40, 56, 3))
+HALF_LOGITS = torch.linspace(-8, 8, 40 * 56, dtype=torch.bfloat16).reshape(40, 56)
 
 # Arguments of a prompt, the same for all predictors: reason, arguments, words of the message.
 PROMPTS: list[tuple[str, dict[str, Any], str]] = [
@@ -178,7 +193,10 @@ VIDEO: dict[str, list[Refused]] = {
         (FRAME, lambda r: r.points(-1, 1), r"Frame -1 .* 0 to 11"),
         (FRAME, lambda r: r.points(1.5, 1), "named by its number"),
         (FRAME, lambda r: r.points("first", 1), "named by its number"),
+        (FRAME, lambda r: r.points(torch.tensor([0, 1]), 1), "named by its number"),
+        (FRAME, lambda r: r.points(None, 1), "named by its number"),
         ("no label", lambda r: r.points(0, [1]), "label is a number or a text"),
+        ("two labels", lambda r: r.points(0, torch.tensor([1, 2])), "label is a number or a text"),
         ("two objects", lambda r: r.points(points=[[[5, 5]]] * 2, labels=[[1]] * 2), "give one object's"),
     ],
     "add_new_mask": [
@@ -186,6 +204,8 @@ VIDEO: dict[str, list[Refused]] = {
         (MASK, lambda r: r.video.add_new_mask(r.state, 0, 1, np.ones((1, 40, 56))), "two dimensions"),
         (MASK, lambda r: r.video.add_new_mask(r.state, 0, 1, torch.ones(56, 40)), r"\(56, 40\)"),
         ("text", lambda r: r.video.add_new_mask(r.state, 0, 1, "disc"), "booleans or numbers"),
+        ("logits", lambda r: r.video.add_new_mask(r.state, 0, 1, np.full((40, 56), -3.0)), "logits > 0"),
+        ("logits", lambda r: r.video.add_new_mask(r.state, 0, 1, HALF_LOGITS), "logits > 0"),
         (FRAME, lambda r: r.video.add_new_mask(r.state, 12, 1, np.ones((40, 56))), "0 to 11"),
     ],
     "clear_all_prompts_in_frame": [
@@ -202,6 +222,7 @@ VIDEO: dict[str, list[Refused]] = {
         (FRAME, lambda r: r.propagate(-1, reverse=True), "0 to 11"),
         ("fewer than none", lambda r: r.propagate(0, -1), "0 or more"),
         ("no number", lambda r: r.propagate(0, "3"), "'3': give 0 or more"),
+        ("fewer than none, backward", lambda r: r.propagate(2, -1, reverse=True), "0 or more"),
     ],
     "propagate": [
         (NOTHING, lambda r: list(r.video.propagate(r.fresh())), "nothing to follow"),
@@ -237,10 +258,21 @@ IMAGE: dict[str, list[Refused]] = {
         (MASK, lambda r: r.predict_batch(mask_input_batch=[np.zeros((1, 8, 8))]), "mask_input has shape"),
         ("too few", lambda r: r.predict_batch(box_batch=[]), "0 entries for 1 pictures"),
     ],
-    "set_image": [(PICTURE, lambda r: SAM2ImagePredictor(r.image.model).set_image(FLOATS), "float64")],
+    "set_image": [
+        (PICTURE, lambda r: r.other().set_image(FLOATS), "float64"),
+        ("no file", lambda r: r.other().set_image(None), "None; cv2.imread"),
+        ("its name", lambda r: r.other().set_image("eye.png"), r"text 'eye.png'.*Image.open"),
+        ("its name", lambda r: r.other().set_image(Path("eye.png")), "text 'eye.png'"),
+        ("ragged", lambda r: r.other().set_image([[1, 2], [3]]), "no array"),
+        ("elsewhere", lambda r: r.other().set_image(torch.zeros(4, 4, 3).to("meta")), "no array"),
+    ],
     "set_image_batch": [
-        (PICTURE, lambda r: SAM2ImagePredictor(r.image.model).set_image_batch([FLOATS]), "float64"),
-        (EMPTY, lambda r: SAM2ImagePredictor(r.image.model).set_image_batch([]), "at least one"),
+        ("one", lambda r: r.other().set_image_batch(r.clip[0]), "single one goes to set_image"),
+        ("one", lambda r: r.other().set_image_batch(Image.fromarray(r.clip[0])), "single one"),
+        ("its name", lambda r: r.other().set_image_batch("eye.png"), "list of pictures"),
+        ("none", lambda r: r.other().set_image_batch(None), "list of pictures"),
+        (PICTURE, lambda r: r.other().set_image_batch([FLOATS]), "float64"),
+        (EMPTY, lambda r: r.other().set_image_batch([]), "at least one"),
     ],
 }
 CAMERA: dict[str, list[Refused]] = {
@@ -273,6 +305,19 @@ CAMERA: dict[str, list[Refused]] = {
     "step": [
         (PICTURE, lambda r: r.camera.step(FLOATS), "uint8"),
         (NOTHING, lambda r: r.cleared().step(r.clip[1]), "no prompts"),
+    ],
+    "add_new_points": [
+        *(case for case in prompts(lambda r, **given: r.older(**given)) if "box" not in case[0]),
+        (FRAME, lambda r: r.camera.add_new_points(9, 1, [[5, 5]], [1]), "cannot be prompted"),
+    ],
+    "add_new_prompt_during_track": [
+        (OUTSIDE, lambda r: r.join(point=[[56, 20]]), "lies outside"),
+        (LABEL, lambda r: r.join(point=[[5, 5]], labels=[4]), "allowed are 1"),
+        (BOX, lambda r: r.join(bbox=[[1, 1], [9, 99]]), "lies outside"),
+        (EMPTY, lambda r: r.join(), "at least one point"),
+        (JOINED, lambda r: r.join(bbox=GOOD_BOX, clear_old_points=False), "clear_old_points=False"),
+        (MASK, lambda r: r.join(mask=BAD_MASK), r"\(40, 55\).*\(40, 56\)"),
+        ("two kinds", lambda r: r.join(mask=np.ones((40, 56)), point=[[5, 5]]), "one or the other"),
     ],
     "load_first_frame": [(PICTURE, lambda r: r.camera.load_first_frame(FLOATS), "uint8")],
 }
@@ -315,12 +360,14 @@ def test_the_table_is_complete(kind: type) -> None:
     for name, method in inspect.getmembers(kind, inspect.isfunction):
         if name.startswith("_"):
             continue
-        if name == "add_new_points":
+        if method is SAM2VideoPredictor.add_new_points:
             method = SAM2VideoPredictor.add_new_points_or_box
         wanted = set(BY_METHOD.get(name, ()))
         for argument in inspect.signature(method).parameters:
             plain = argument.removesuffix("_batch")
             wanted |= set(NEEDED.get(OTHER_NAMES.get(plain, plain), ()))
+        if BOX not in wanted:
+            wanted.discard(JOINED)
         missing = wanted - {reason for reason, _, _ in TABLES[kind].get(name, [])}
         assert not missing, f"{kind.__name__}.{name} lacks a refused call for {sorted(missing)}"
 

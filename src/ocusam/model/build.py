@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from ocusam.model.config import Sam2Config, get_config
+from ocusam.model.config import PRESETS, Sam2Config, get_config
 from ocusam.model.sam2 import SAM2
 
 
@@ -48,3 +50,28 @@ def at_size(network: SAM2, image_size: int) -> SAM2:
         own = twin.get_submodule(name)
         own._parameters, own._buffers = module._parameters, module._buffers
     return twin.train(network.training)
+
+
+def recognise(state: Mapping[str, Tensor]) -> Sam2Config | None:
+    """Return the preset whose tensors have exactly these names and shapes, or None.
+
+    SAM 2 and 2.1 differ in their tensors, so the version is recognised too; the input size is not in them.
+    """
+    shapes = {name: tensor.shape for name, tensor in state.items()}
+    for make in PRESETS.values():
+        if not _may_be(make(), state):  # each network takes a moment to make
+            continue
+        network = make_network(make(), device="meta")
+        if {name: tensor.shape for name, tensor in network.state_dict().items()} == shapes:
+            return make()
+    return None
+
+
+def _may_be(config: Sam2Config, state: Mapping[str, Tensor]) -> bool:
+    """Whether the image trunk has the width and the number of blocks that the config says."""
+    at = "image_encoder.trunk."
+    embed = state.get(f"{at}pos_embed")
+    if embed is None or config.trunk != "hiera":
+        return (embed is None) == (config.trunk != "hiera")
+    blocks = {name.split(".")[3] for name in state if name.startswith(f"{at}blocks.")}
+    return (embed.shape[1], len(blocks)) == (config.embed_dim, sum(config.stages))

@@ -95,6 +95,13 @@ class SAM2(nn.Module):
         )
         return ImageFeatures(stride16, (stride4, stride8))
 
+    def _usable(self, features: ImageFeatures) -> ImageFeatures:
+        """Features that were encoded under autocast, in the weights' type for a call outside of it."""
+        same = all(t.dtype == self.dtype for t in (features.embedding_bchw, *features.high_res))
+        if same or torch.is_autocast_enabled(self.device.type):
+            return features
+        return features.to(self.dtype)
+
     @in_own_type
     def name_parts(self, features: ImageFeatures) -> Tensor:
         """Logits (B, 4, S/4, S/4) of `eye_parts.PARTS`, float32; no prompt is needed.
@@ -104,7 +111,7 @@ class SAM2(nn.Module):
         """
         if not self.config.names_parts:
             raise ModelError(f"{self.config.name!r} has no layer that names the parts of the eye; nano has.")
-        logits: Tensor = self.eye_parts(features)
+        logits: Tensor = self.eye_parts(self._usable(features))
         return logits
 
     def _mark_no_memory(self, embedding_bchw: Tensor) -> Tensor:
@@ -127,6 +134,7 @@ class SAM2(nn.Module):
             mask_logits_b1hw: earlier low-res logits as a prompt.
             multimask_output: three masks instead of one.
         """
+        features = self._usable(features)
         embedding = features.embedding_bchw
         if self.config.directly_add_no_mem_embed:
             embedding = self._mark_no_memory(embedding)
@@ -198,6 +206,7 @@ class SAM2(nn.Module):
             memory: what to attend to; None where nothing is remembered yet (first prompted frame).
         """
         assert points is None or mask_inputs_b1hw is None, "points and a mask exclude each other on one frame"
+        features = self._usable(features)
         if mask_inputs_b1hw is not None and self.config.use_mask_input_as_output_without_sam:
             return self._mask_as_output(features, mask_inputs_b1hw)
         embedding = self.condition_on_memory(features, memory)
@@ -361,6 +370,7 @@ class SAM2(nn.Module):
             mask = (logits > 0).float()
         else:
             mask = logits.sigmoid()
+        features = self._usable(features)
         return self.memory_of(shared_row(features.embedding_bchw), mask, object_score_b1)
 
     def memory_of(self, embedding_bchw: Tensor, mask_b1hw: Tensor, object_score_b1: Tensor) -> Tensor:

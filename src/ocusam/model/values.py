@@ -37,6 +37,14 @@ class ImageFeatures:
             (s0.expand(num_objects, -1, -1, -1), s1.expand(num_objects, -1, -1, -1)),
         )
 
+    def to(self, dtype: torch.dtype) -> ImageFeatures:
+        """The same in another type; a batch that `expand` made stays one row behind many."""
+        rows = self.embedding_bchw.shape[0]
+        if rows > 1 and self.embedding_bchw.stride(0) == 0:
+            return self.select(0).to(dtype).expand(rows)
+        s0, s1 = self.high_res
+        return ImageFeatures(self.embedding_bchw.to(dtype), (s0.to(dtype), s1.to(dtype)))
+
     def select(self, rows: int | slice | Tensor) -> ImageFeatures:
         """Take rows of the batch; an integer keeps the batch dimension."""
         if isinstance(rows, int):

@@ -28,7 +28,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ocusam.core.errors import InputError
-from ocusam.model.sam2 import SAM2
 from ocusam.model.values import ImageFeatures, PointPrompt
 from ocusam.tracking.image_predictor import SAM2ImagePredictor, picture_to_still_input
 from ocusam.tracking.mask_boxes import (
@@ -86,7 +85,7 @@ class SAM2AutomaticMaskGenerator:
     """All masks of a picture.
 
     Args:
-        model: the network, in evaluation mode.
+        model: the network, in evaluation mode; or a predictor, whose network is taken.
         points_per_side: clicks along one side of the picture; None where `point_grids` gives them.
         points_per_batch: clicks that go through the network at once.
         pred_iou_thresh: masks whose predicted IoU is not above this are dropped; 0: none.
@@ -108,11 +107,12 @@ class SAM2AutomaticMaskGenerator:
 
     Raises:
         InputError: an option outside what is allowed; it says what is.
+        ModelError: not a network.
     """
 
     def __init__(
         self,
-        model: SAM2,
+        model: Any,
         points_per_side: int | None = 32,
         points_per_batch: int = 64,
         pred_iou_thresh: float = 0.8,

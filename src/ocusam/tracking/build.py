@@ -13,14 +13,15 @@ What it does not know: fetching weights (`ocusam.tracking.pretrained`).
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from ocusam.core.errors import ModelError
+from ocusam.core.errors import ModelError, WeightsError
 from ocusam.engines.choice import TORCH, on_engine
-from ocusam.model.build import make_network
+from ocusam.model.build import make_network, recognise
 from ocusam.model.config import Sam2Config
 from ocusam.model.sam2 import SAM2
 from ocusam.tracking.camera_predictor import SAM2CameraPredictor
@@ -30,6 +31,7 @@ from ocusam.tracking.huggingface_config import WEIGHTS_FILE
 from ocusam.tracking.official_arguments import takes_official_arguments
 from ocusam.tracking.video_predictor import SAM2VideoPredictor
 from ocusam.weights.checkpoint import check_fits, load_state
+from ocusam.weights.hub import PUBLISHED
 from ocusam.weights.huggingface import from_huggingface, is_huggingface
 from ocusam.weights.registry import PACKAGED, require_packaged_weights
 
@@ -42,6 +44,11 @@ _PREDICTOR_OPTIONS = (
     "memory_window",
 )
 VIDEO_FILL_HOLE_AREA = 8
+_RANDOM = (
+    "No ckpt_path was given: this {0!r} has random weights, as in the published package. Give a file, or "
+    "use from_pretrained({0!r}), which takes the published one, fetched where it is not here yet."
+)
+_WRAPPERS = ("module.", "model.", "_orig_mod.")
 
 
 @takes_official_arguments
@@ -62,7 +69,8 @@ def build_sam2(
         config: a name such as "nano" or "sam2.1_hiera_tiny"; the published name of a YAML file, or the path
             of one in that form; a folder saved by transformers; or a `Sam2Config` (`find_config`).
         ckpt_path: `.pt` or `.safetensors`, official or Hugging Face names, or a folder saved by transformers;
-            None: the packaged weights for the name "nano", else random ones.
+            None: the packaged weights for the name "nano", else random ones (with a warning where published
+            ones may be meant).
         device: where to put it.
         dtype: type of the weights; None: float32.
         mode: "eval", or "train" for training mode.
@@ -93,6 +101,8 @@ def build_sam2(
         path = require_packaged_weights(config)
     if path is not None:
         load_weights(network, path)
+    elif found.config.name in PUBLISHED and str(device) != "meta":
+        warnings.warn(_RANDOM.format(found.config.name), stacklevel=3)
     own_dtype = dtype if engine == TORCH else None
     try:
         network = network.to(device=torch.device(device), dtype=own_dtype)
@@ -161,15 +171,28 @@ def build_sam2_camera_predictor(
 def load_weights(network: SAM2, path: str | Path) -> None:
     """Put a file's weights into a network, every tensor of it; Hugging Face's names are translated.
 
-    A folder stands for the `model.safetensors` in it, as transformers saves it.
+    A folder stands for the `model.safetensors` in it, as transformers saves it. What a wrapper put before
+    every name (`DataParallel` "module.", Lightning "model.", the compiler "_orig_mod.") is taken off.
 
     Raises:
-        WeightsError: no such file, not a checkpoint, or tensors that differ; names the first three.
+        WeightsError: no such file, not a checkpoint, or tensors that differ; names the published network that
+            they belong to, else the first three.
     """
     if Path(path).is_dir():
         path = Path(path) / WEIGHTS_FILE
     state = load_state(path)
+    while state and all(name.startswith(_WRAPPERS) for name in state):
+        state = {name.partition(".")[2]: tensor for name, tensor in state.items()}
     if is_huggingface(state):
         state = from_huggingface(state)
-    check_fits(network.state_dict(), state, source=str(path))
+    try:
+        check_fits(network.state_dict(), state, source=str(path))
+    except WeightsError:
+        meant = recognise(state)  # often the file of one version or size with the name of another
+        if meant is None:
+            raise
+        raise WeightsError(
+            f"{path} does not fit {network.config.name!r}: its weights are those of {meant.name!r}; build it "
+            "by that name."
+        ) from None
     network.load_state_dict(state, strict=True)

@@ -25,12 +25,13 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import Any, SupportsIndex
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ocusam.core.errors import InputError, PromptError
 from ocusam.tracking.outputs import FrameOutput
-from ocusam.tracking.session import CACHED_FRAMES, VideoSession
+from ocusam.tracking.session import CACHED_FRAMES, VideoSession, plain_label
 from ocusam.tracking.video_predictor import SAM2VideoPredictor
 from ocusam.video.push import PushSource
 
@@ -52,6 +53,16 @@ class SAM2CameraPredictor:
         from ocusam.tracking.pretrained import build_sam2_video_predictor_hf
 
         return cls(build_sam2_video_predictor_hf(model_id, **options))
+
+    def to(self, *args: Any, **kwargs: Any) -> SAM2CameraPredictor:
+        """Move the network, before a stream begins, and return the predictor; arguments as torch's."""
+        self.predictor.to(*args, **kwargs)
+        return self
+
+    def eval(self) -> SAM2CameraPredictor:
+        """Put the network into evaluation mode, in which it is built, and return the predictor."""
+        self.predictor.eval()
+        return self
 
     @property
     def device(self) -> torch.device:
@@ -171,6 +182,62 @@ class SAM2CameraPredictor:
             box=bbox,
         )
 
+    def add_new_points(
+        self,
+        frame_idx: int | None,
+        obj_id: Hashable,
+        points: Any,
+        labels: Any,
+        clear_old_points: bool = True,
+        normalize_coords: bool = True,
+    ) -> tuple[int, list[Hashable], Tensor]:
+        """`add_new_prompt` with points, under its older name in the stream ports."""
+        return self.add_new_prompt(
+            frame_idx, obj_id, points, labels, None, clear_old_points, normalize_coords
+        )
+
+    def add_new_prompt_during_track(
+        self,
+        point: Any = None,
+        bbox: Any = None,
+        mask: Any = None,
+        if_new_target: bool = True,
+        obj_id: Hashable = None,
+        labels: Any = None,
+        clear_old_points: bool = True,
+    ) -> tuple[int, list[Hashable], Tensor]:
+        """Prompt the newest frame, as the stream ports do while they track; `add_new_prompt` does the same.
+
+        Args:
+            point: (N, 2) x, y in pixels of the picture.
+            bbox: x0, y0, x1, y1.
+            mask: (H, W); excludes the other two.
+            if_new_target: without `obj_id`: a new object; else the newest one.
+            obj_id: any label; None: the last number and one, or the newest object (`if_new_target`).
+            labels: (N,); None: all on the object.
+            clear_old_points: replace the frame's earlier points; else add to them.
+
+        Raises:
+            InputError, PromptError: as `add_new_prompt`; a mask beside points or a box; no object yet.
+        """
+        if obj_id is None:
+            obj_id = self._implied_object(if_new_target)
+        if mask is not None:
+            if point is not None or bbox is not None:
+                raise PromptError("A mask replaces points and boxes on a frame: give one or the other.")
+            return self.add_new_mask(None, obj_id, mask)
+        if point is not None and labels is None:
+            labels = [1] * (1 if np.ndim(point) == 1 else len(point))
+        return self.add_new_prompt(None, obj_id, point, labels, bbox, clear_old_points)
+
+    def _implied_object(self, new: bool) -> Hashable:
+        known = self.obj_ids
+        if new:
+            return 1 + max((int(obj_id) for obj_id in known if isinstance(obj_id, SupportsIndex)), default=0)
+        if not known:
+            raise PromptError("There is no object yet that the prompt could be for: give obj_id.")
+        return known[-1]
+
     def add_new_mask(
         self, frame_idx: int | None, obj_id: Hashable, mask: Any
     ) -> tuple[int, list[Hashable], Tensor]:
@@ -206,6 +273,7 @@ class SAM2CameraPredictor:
         Raises:
             PromptError: unknown object and `strict`.
         """
+        obj_id = plain_label(obj_id)
         known = isinstance(obj_id, Hashable) and obj_id in self.state.objects
         remaining, _ = self.predictor.remove_object(self.state, obj_id, strict, need_output=False)
         if not (known and remaining and need_output):

@@ -14,7 +14,7 @@ What it does not know: video, memory, masks of everything.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ocusam.core.errors import InputError, PromptError
-from ocusam.model.sam2 import SAM2
 from ocusam.model.values import ImageFeatures, PointPrompt
+from ocusam.tracking.network_of import network_of
 from ocusam.tracking.postprocess import replace_small_regions, resize_logits
 from ocusam.tracking.prompt_checks import make_boxes, make_point_batch
 from ocusam.video.frames import IMAGE_MEAN, IMAGE_STD
@@ -42,20 +42,23 @@ class SAM2ImagePredictor:
     """Prompts on pictures.
 
     Args:
-        sam_model: the network, in evaluation mode.
+        sam_model: the network, in evaluation mode; or a predictor, whose network is taken.
         mask_threshold: logit above which a pixel belongs to the mask.
         max_hole_area: fill holes of at most this many low-res pixels; 0: none.
         max_sprinkle_area: remove specks of at most this many low-res pixels; 0: none.
+
+    Raises:
+        ModelError: not a network.
     """
 
     def __init__(
         self,
-        sam_model: SAM2,
+        sam_model: Any,
         mask_threshold: float = 0.0,
         max_hole_area: float = 0.0,
         max_sprinkle_area: float = 0.0,
     ) -> None:
-        self.model = sam_model
+        self.model = network_of(sam_model)
         self.mask_threshold = mask_threshold
         self.max_hole_area = max_hole_area
         self.max_sprinkle_area = max_sprinkle_area
@@ -94,11 +97,16 @@ class SAM2ImagePredictor:
         """Encode several pictures, of any sizes, for `predict_batch`.
 
         Raises:
-            InputError: no picture, or one of another shape or type.
+            InputError: no picture, one of another shape or type, or a single one instead of a list.
         """
-        if not len(image_list):
+        # The rows of a single array would pass for grey pictures.
+        single = getattr(image_list, "ndim", 4) < 4
+        if single or isinstance(image_list, str) or not isinstance(image_list, Iterable):
+            raise InputError("Give a list of pictures; a single one goes to set_image.")
+        images = list(image_list)
+        if not images:
             raise InputError("Give at least one picture.")
-        self._encode(list(image_list))
+        self._encode(images)
 
     def _encode(self, images: list[Any]) -> None:
         self.reset_predictor()
@@ -136,10 +144,14 @@ class SAM2ImagePredictor:
             leading B for several prompts.
 
         Raises:
-            InputError: no picture was set.
+            InputError: no picture was set, or several (`predict_batch`).
             PromptError: shapes that disagree, unknown labels, coordinates outside the picture, a
                 mask prompt of another size.
         """
+        if len(self._sizes) > 1:
+            raise InputError(
+                f"{len(self._sizes)} pictures are set: use predict_batch, with prompts for each."
+            )
         return self._predict(
             0, point_coords, point_labels, box, mask_input, multimask_output, return_logits, normalize_coords
         )

@@ -5,7 +5,8 @@ the fourth place, and with `hydra_overrides_extra=["++model.max_cond_frames_in_a
 
 Notable choices: an override whose key is no option here is refused by its name, since to ignore it could mean
 another function. Overrides win over what `apply_postprocessing` sets, as options given by name do (the
-published builders let that win over the caller).
+published builders let that win over the caller). Switches of a compiler (`compile_image_encoder`) are passed
+over: what they change is time alone, and `vos_optimized` is there for that.
 
 What it does not know: Hydra's overrides of lists, groups and other files.
 """
@@ -22,7 +23,7 @@ import yaml  # type: ignore[import-untyped]
 
 from ocusam.core.errors import ModelError
 from ocusam.model.config import Sam2Config
-from ocusam.tracking.official_yaml import PREDICTOR_KEYS
+from ocusam.tracking.official_yaml import COMPILE_KEY, PREDICTOR_KEYS
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -44,6 +45,8 @@ def read_overrides(overrides: Iterable[str]) -> dict[str, Any]:
     options: dict[str, Any] = {}
     for text in [overrides] if isinstance(overrides, str) else overrides:
         match = _OVERRIDE.fullmatch(str(text).strip())
+        if match is not None and COMPILE_KEY.match(match[1]):
+            continue  # says how fast, not what
         if match is None or match[1] not in _KNOWN:
             raise ModelError(
                 f"hydra_overrides_extra: {text!r} is no override that is known here. Known are "

@@ -39,6 +39,8 @@ PREDICTOR_KEYS = (
     "add_all_frames_to_correct_as_cond",
 )
 _MODEL_CLASSES = ("SAM2Base", "SAM2Train", "SAM2VideoPredictor", "SAM2VideoPredictorVOS")
+# What is sent through a compiler, one switch for each part in some forks.
+COMPILE_KEY = re.compile(r"compile_\w+\Z")
 # Only for `SAM2Train`: how clicks and frames are drawn while training.
 _TRAINING_KEY = re.compile(
     r"(prob_to_\w+|(num|rand)_(frames_to_correct|init_cond_frames)_for_(train|eval)|num_correction_pt_per_frame"
@@ -270,7 +272,7 @@ def _read_model(node: _Node) -> OfficialConfig:
     fields |= _read_decoder_options(node)
     node.fixed("backbone_stride", 16)
     node.fixed("use_high_res_features_in_sam", True, default=False)
-    node.skip("compile_image_encoder", "clear_non_cond_mem_for_multi_obj")
+    node.skip("clear_non_cond_mem_for_multi_obj", *(key for key in node.values if COMPILE_KEY.match(key)))
     options = {key: node.take(key) for key in PREDICTOR_KEYS if key in node.values}
     node.skip(*(key for key in list(node.values) if _TRAINING_KEY.match(key)))
     node.close()

@@ -132,12 +132,14 @@ def make_mask(mask: Any, size: tuple[int, int], image_size: int) -> Tensor:
     """Return a user's mask at the network's input size, float 0 or 1, (1, 1, S, S).
 
     Args:
-        mask: (H, W) of the picture's size; true or non-zero on the object.
+        mask: (H, W) of the picture's size; true or above zero on the object.
 
     Raises:
-        PromptError: another size.
+        PromptError: another size, or negative values (logits, of which every pixel would count).
     """
-    array = (mask.detach() != 0).cpu().numpy() if isinstance(mask, Tensor) else np.asarray(mask)
+    if isinstance(mask, Tensor):  # float, since numpy has no bfloat16
+        mask = (mask.detach().float() if mask.is_floating_point() else mask.detach()).cpu().numpy()
+    array = np.asarray(mask)
     if array.dtype.kind not in "biuf":
         raise PromptError(f"A mask is an array of booleans or numbers, got {array.dtype} values.")
     if array.ndim != 2:
@@ -147,6 +149,8 @@ def make_mask(mask: Any, size: tuple[int, int], image_size: int) -> Tensor:
             f"The mask has size {array.shape} (height, width), but the picture has {size}; "
             "give it at the picture's size."
         )
+    if array.dtype.kind in "if" and array.size and array.min() < 0:
+        raise PromptError("The mask holds negative values, as logits do; give logits > 0.")
     values = torch.from_numpy(array != 0).float()[None, None]
     if size == (image_size, image_size):
         return values

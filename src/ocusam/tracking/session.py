@@ -9,14 +9,20 @@ kept as runs of frames, so it does not grow with the video.
 
 from __future__ import annotations
 
+import copy
+import math
+import operator
+import warnings
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field
-from typing import SupportsIndex
+from numbers import Real
+from typing import Any
 
 import torch
+from torch import Tensor
 
-from ocusam.core.errors import PromptError
+from ocusam.core.errors import InputError, PromptError
 from ocusam.model.sam2 import SAM2
 from ocusam.model.values import ImageFeatures, PointPrompt
 from ocusam.tracking.memory_bank import MemoryBank, MemoryEntry
@@ -26,6 +32,12 @@ from ocusam.video.source import EndOfVideo, Frame, VideoSource
 # Pictures and features that stay at hand: prompts of several objects fall on one frame, and tracking starts
 # there.
 CACHED_FRAMES = 3
+_FORGOTTEN = (
+    "Frame {} was tracked, but what it gave for the objects {} is forgotten: with memory_window={} only that "
+    "many frames on either side of the current one are kept. The prompt is answered from the prompted frames "
+    "alone, and the other objects have no mask on this frame until it is tracked again. To correct frames "
+    "after a pass over the whole video, build the predictor with memory_window=None, which keeps all."
+)
 
 
 @dataclass
@@ -97,9 +109,31 @@ class ObjectTrack:
             return self.pending[frame_idx][0]
         return self.bank.get(frame_idx)
 
+    def branch(self) -> ObjectTrack:
+        """A copy that goes its own way; what is remembered of a frame is never changed, so it is shared."""
+        bank = copy.copy(self.bank)
+        bank.conditioning, bank.recent = dict(bank.conditioning), dict(bank.recent)
+        return ObjectTrack(
+            self.obj_id,
+            bank,
+            dict(self.points),
+            set(self.mask_frames),
+            dict(self.pending),
+            TrackedFrames(list(self.tracked.runs)),
+        )
+
+    def forgot(self, frame_idx: int) -> bool:
+        """Whether the frame was tracked and its mask is not kept any more (`MemoryBank.trim`)."""
+        entry = self.answer(frame_idx)
+        known = entry is not None and entry.low_res_logits_b1hw is not None
+        return not known and self.tracked.direction(frame_idx) is not None
+
 
 class VideoSession:
     """State of one video. Made by `SAM2VideoPredictor.init_state`; callers only pass it on.
+
+    The published state is a dictionary. `state["num_frames"]`, and a few other keys that scripts read, work
+    here too (`__getitem__`).
 
     Attributes:
         source: where frames come from.
@@ -133,12 +167,45 @@ class VideoSession:
         """The callers' labels, in the order of their first prompt."""
         return list(self.objects)
 
+    def __getitem__(self, key: str) -> Any:
+        """What scripts read from the published dictionary.
+
+        Raises:
+            InputError: anything else that stands in it; says where to find masks.
+        """
+        known = {
+            "num_frames": self.num_frames,
+            "video_height": self.size[0],
+            "video_width": self.size[1],
+            "obj_ids": self.obj_ids,
+            "obj_id_to_idx": {obj_id: i for i, obj_id in enumerate(self.objects)},
+            "obj_idx_to_id": dict(enumerate(self.objects)),
+            "device": self._model.device,
+            "storage_device": self.storage,
+        }
+        if key not in known:
+            raise InputError(
+                f"The state is an object here, not a dictionary. Of the published keys it has "
+                f"{', '.join(known)}, but not {key!r}. The masks of a frame are in "
+                "predictor.frame_output(state, frame_idx)."
+            )
+        return known[key]
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> VideoSession:
+        """A session that goes on from here by itself, for example to try a prompt. It shares the network, the
+        video and what is remembered so far, so it costs next to nothing; `close` closes the video of both."""
+        other = copy.copy(self)
+        other.objects = {obj_id: track.branch() for obj_id, track in self.objects.items()}
+        other._frames, other._features = self._frames.copy(), self._features.copy()
+        return other
+
     def object(self, obj_id: Hashable) -> ObjectTrack:
         """Return an object, making it where it is new.
 
         Raises:
             PromptError: a label that cannot be one.
         """
+        obj_id = plain_label(obj_id)
         if not isinstance(obj_id, Hashable):
             raise PromptError(f"An object's label is a number or a text, got {obj_id!r}.")
         if obj_id not in self.objects:
@@ -151,19 +218,22 @@ class VideoSession:
         Raises:
             PromptError: unknown object.
         """
+        obj_id = plain_label(obj_id)
         if not isinstance(obj_id, Hashable) or obj_id not in self.objects:
             raise PromptError(f"Unknown object {obj_id!r}; this session follows {self.obj_ids}.")
         return self.objects[obj_id]
 
-    def check_frame(self, frame_idx: int) -> None:
-        """Refuse frame numbers that the video does not have.
+    def check_frame(self, frame_idx: Any) -> int:
+        """Return a frame's number as an int (of a tensor of one number, its number).
 
         Raises:
-            PromptError: outside the video.
+            PromptError: not a number, or outside the video.
         """
         count = self.num_frames
-        if isinstance(frame_idx, bool) or not isinstance(frame_idx, SupportsIndex):
-            raise PromptError(f"A frame is named by its number, counted from 0; got {frame_idx!r}.")
+        try:
+            frame_idx = operator.index(None if isinstance(frame_idx, bool) else frame_idx)  # type: ignore[arg-type]
+        except TypeError:
+            raise PromptError(f"A frame is named by its number, counted from 0; got {frame_idx!r}.") from None
         if frame_idx < 0 or (count is not None and frame_idx >= count):
             allowed = f"0 to {count - 1}" if count is not None else "from 0 on"
             raise PromptError(f"Frame {frame_idx} is not in the video; its frames are {allowed}.")
@@ -171,6 +241,13 @@ class VideoSession:
             self.frame(frame_idx)
         except EndOfVideo as error:
             raise PromptError(str(error)) from None
+        return int(frame_idx)
+
+    def warn_of_forgotten(self, frame_idx: int, stacklevel: int) -> None:
+        """Warn before a prompt on a frame that was tracked, but whose masks are not kept any more."""
+        forgotten = [obj_id for obj_id, track in self.objects.items() if track.forgot(frame_idx)]
+        if forgotten:
+            warnings.warn(_FORGOTTEN.format(frame_idx, forgotten, self._window), stacklevel=stacklevel)
 
     def frame(self, frame_idx: int) -> Frame:
         """Return a frame; the last few are kept."""
@@ -209,3 +286,32 @@ class VideoSession:
         self._frames.clear()
         self._features.clear()
         self.source.close()
+
+
+def plain_label(obj_id: Any) -> Any:
+    """A label as it is; of a tensor with one number that number, since no two tensors are the same key."""
+    if not isinstance(obj_id, Tensor):
+        return obj_id
+    if obj_id.numel() != 1:
+        raise PromptError(f"An object's label is a number or a text, got {obj_id!r}.")
+    return obj_id.item()
+
+
+def frame_order(start: int, num_frames: int | None, limit: Any, reverse: bool) -> Iterator[int]:
+    """The frames to visit: `limit` of them after the first; without `num_frames` until the video ends.
+
+    Raises:
+        InputError: `limit` is no number from 0 on.
+    """
+    if limit is not None and not (isinstance(limit, Real) and float(limit) >= 0):
+        raise InputError(f"max_frame_num_to_track={limit!r}: give 0 or more frames.")
+    most = math.inf if limit is None else float(limit)
+    if reverse:
+        last = 0 if most >= start else start - int(most)
+        if start > 0:
+            yield from range(start, last - 1, -1)
+        return
+    frame_idx = start
+    while (num_frames is None or frame_idx < num_frames) and frame_idx <= start + most:
+        yield frame_idx
+        frame_idx += 1

@@ -22,20 +22,19 @@ What it does not know: files of weights, crops, names of objects, what the masks
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator
-from numbers import Real
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ocusam.core.errors import InputError, PromptError
-from ocusam.model.sam2 import SAM2
+from ocusam.core.errors import PromptError
 from ocusam.model.values import PointPrompt
 from ocusam.tracking.ahead import FramesAhead
 from ocusam.tracking.engine import TrackingEngine
+from ocusam.tracking.network_of import network_of
 from ocusam.tracking.outputs import FrameOutput
 from ocusam.tracking.prompt_checks import join_points, make_mask, make_points
-from ocusam.tracking.session import ObjectTrack, VideoSession
+from ocusam.tracking.session import ObjectTrack, VideoSession, frame_order, plain_label
 from ocusam.video.reader import open_video
 
 
@@ -43,17 +42,20 @@ class SAM2VideoPredictor:
     """Prompts and propagation over videos. Sessions are independent: one predictor serves many.
 
     Args:
-        model: the network, in evaluation mode.
+        model: the network, in evaluation mode; or a predictor, whose network is taken.
         fill_hole_area: holes of at most this many pixels of the low-res mask are filled; 0 fills none.
         non_overlap_masks: each pixel of an output goes to one object at most.
         clear_non_cond_mem_around_input: forget tracked frames near a prompt when propagation starts.
         add_all_frames_to_correct_as_cond: prompts on tracked frames become conditioning memories too.
         memory_window: frames around the current one that are kept (`MemoryBank`); None: all, as published.
+
+    Raises:
+        ModelError: not a network.
     """
 
     def __init__(
         self,
-        model: SAM2,
+        model: Any,
         *,
         fill_hole_area: int = 0,
         non_overlap_masks: bool = False,
@@ -61,9 +63,9 @@ class SAM2VideoPredictor:
         add_all_frames_to_correct_as_cond: bool = False,
         memory_window: int | None = 32,
     ) -> None:
-        self.model = model
+        self.model = network_of(model)
         self._engine = TrackingEngine(
-            model, fill_hole_area=fill_hole_area, non_overlap_masks=non_overlap_masks
+            self.model, fill_hole_area=fill_hole_area, non_overlap_masks=non_overlap_masks
         )
         self.clear_non_cond_mem_around_input = clear_non_cond_mem_around_input
         self.add_all_frames_to_correct_as_cond = add_all_frames_to_correct_as_cond
@@ -85,6 +87,16 @@ class SAM2VideoPredictor:
         from ocusam.tracking.pretrained import build_sam2_video_predictor_hf
 
         return build_sam2_video_predictor_hf(model_id, **options)
+
+    def to(self, *args: Any, **kwargs: Any) -> SAM2VideoPredictor:
+        """Move the network, before any session is begun, and return the predictor; arguments as torch's."""
+        self.model.to(*args, **kwargs)
+        return self
+
+    def eval(self) -> SAM2VideoPredictor:
+        """Put the network into evaluation mode, in which it is built, and return the predictor."""
+        self.model.train(False)
+        return self
 
     @property
     def device(self) -> torch.device:
@@ -142,6 +154,7 @@ class SAM2VideoPredictor:
             PromptError: unknown object and `strict`.
         """
         updated: list[tuple[int, Tensor]] = []
+        obj_id = plain_label(obj_id)
         if not isinstance(obj_id, Hashable) or obj_id not in inference_state.objects:
             if strict:
                 inference_state.known_object(obj_id)
@@ -190,7 +203,7 @@ class SAM2VideoPredictor:
                 "A box together with clear_old_points=False is not possible: the network wants a box "
                 "before all points. Give the box first, or all points again together with it."
             )
-        inference_state.check_frame(frame_idx)
+        frame_idx = inference_state.check_frame(frame_idx)
         new = make_points(
             points, labels, box, inference_state.size, self.image_size, normalize_coords=normalize_coords
         )
@@ -218,12 +231,12 @@ class SAM2VideoPredictor:
             inference_state: from `init_state`.
             frame_idx: the frame.
             obj_id: any label.
-            mask: (H, W) of the video's size; true or non-zero on the object.
+            mask: (H, W) of the video's size; true or above zero on the object.
 
         Raises:
-            PromptError: a mask of another size, or a frame outside the video.
+            PromptError: a mask of another size or with negative values (logits); a frame outside the video.
         """
-        inference_state.check_frame(frame_idx)
+        frame_idx = inference_state.check_frame(frame_idx)
         mask_inputs = make_mask(mask, inference_state.size, self.image_size).to(self.device)
         track = inference_state.object(obj_id)
         track.mask_frames.add(frame_idx)
@@ -241,7 +254,7 @@ class SAM2VideoPredictor:
         Raises:
             PromptError: unknown object, or a frame outside the video.
         """
-        inference_state.check_frame(frame_idx)
+        frame_idx = inference_state.check_frame(frame_idx)
         track = inference_state.known_object(obj_id)
         track.points.pop(frame_idx, None)
         track.mask_frames.discard(frame_idx)
@@ -263,6 +276,8 @@ class SAM2VideoPredictor:
         mask: Tensor | None = None,
     ) -> None:
         """Put the answer to a prompt among the pending ones; the first on an untracked frame conditions."""
+        if not self.clear_non_cond_mem_around_input:  # which forgets, too, and is asked for
+            state.warn_of_forgotten(frame_idx, stacklevel=5)
         direction = track.tracked.direction(frame_idx)
         first = direction is None or not track.bank.conditioning
         entry = self._engine.answer_prompt(
@@ -314,10 +329,10 @@ class SAM2VideoPredictor:
         self.propagate_in_video_preflight(inference_state)
         if start_frame_idx is None:
             start_frame_idx = min(min(track.bank.conditioning) for track in inference_state.objects.values())
-        inference_state.check_frame(start_frame_idx)
+        start_frame_idx = inference_state.check_frame(start_frame_idx)
         # While the end is not met, a length that is announced stays what it was when the pass began.
         num_frames = inference_state.num_frames
-        order = _frame_order(start_frame_idx, num_frames, max_frame_num_to_track, reverse)
+        order = frame_order(start_frame_idx, num_frames, max_frame_num_to_track, reverse)
         with FramesAhead(inference_state, self.model, order, alone=max_frame_num_to_track == 0) as frames:
             for frame_idx in frames:
                 yield self._pass_frame(inference_state, frame_idx, num_frames, reverse)
@@ -383,18 +398,3 @@ class SAM2VideoPredictor:
         return self._engine.output(
             inference_state, frame_idx, {t.obj_id: t.answer(frame_idx) for t in tracks}
         )
-
-
-def _frame_order(start: int, num_frames: int | None, limit: int | None, reverse: bool) -> Iterator[int]:
-    """The frames to visit: `limit` of them after the first; without `num_frames` until the video ends."""
-    if limit is not None and not (isinstance(limit, Real) and limit >= 0):
-        raise InputError(f"max_frame_num_to_track={limit!r}: give 0 or more frames.")
-    if reverse:
-        last = 0 if limit is None else max(start - limit, 0)
-        if start > 0:
-            yield from range(start, last - 1, -1)
-        return
-    frame_idx = start
-    while (num_frames is None or frame_idx < num_frames) and (limit is None or frame_idx <= start + limit):
-        yield frame_idx
-        frame_idx += 1

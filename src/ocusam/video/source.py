@@ -73,7 +73,17 @@ def as_rgb(picture: Any, what: str = "the picture") -> NDArray[np.uint8]:
     """
     if isinstance(picture, Image.Image):
         return np.asarray(_eight_bits(picture).convert("RGB"))
-    array = np.asarray(picture)
+    if picture is None:
+        raise InputError(f"{what} is None; cv2.imread and cv2.VideoCapture.read give that where they fail.")
+    if isinstance(picture, str | Path):
+        raise InputError(
+            f"{what} is the text {str(picture)!r}; give the picture itself, for example "
+            "np.array(Image.open(path))."
+        )
+    try:
+        array = np.asarray(picture)
+    except (TypeError, ValueError, RuntimeError) as error:  # rows of unequal length; a tensor on a GPU
+        raise InputError(f"{what} is no array ({str(error).splitlines()[0]}).") from None
     if array.dtype == np.bool_:
         array = array.astype(np.uint8) * 255
     if array.dtype != np.uint8:

@@ -17,8 +17,8 @@ from pathlib import Path
 import torch
 
 from ocusam.core.errors import OutputError, WeightsError
-from ocusam.model.build import make_network
-from ocusam.model.config import PRESETS, Sam2Config
+from ocusam.model.build import make_network, recognise
+from ocusam.model.config import Sam2Config
 from ocusam.tracking.find_config import find_config
 from ocusam.tracking.huggingface_config import (
     CONFIG_FILE,
@@ -80,20 +80,18 @@ def convert(
 
 
 def _recognise(state: dict[str, torch.Tensor]) -> Sam2Config:
-    """The preset whose tensors have exactly these names and shapes.
+    """The preset that the tensors belong to.
 
     Raises:
-        WeightsError: none has.
+        WeightsError: none has such tensors.
     """
-    shapes = {name: tensor.shape for name, tensor in state.items()}
-    for make in PRESETS.values():
-        network = make_network(make(), device="meta")
-        if {name: tensor.shape for name, tensor in network.state_dict().items()} == shapes:
-            return make()
-    raise WeightsError(
-        f"These {len(state)} tensors are not those of a known network; say which one it is with --model "
-        "(a name, or the YAML file it was trained with)."
-    )
+    config = recognise(state)
+    if config is None:
+        raise WeightsError(
+            f"These {len(state)} tensors are not those of a known network; say which one it is with --model "
+            "(a name, or the YAML file it was trained with)."
+        )
+    return config
 
 
 def _write_text(path: Path, text: str) -> None:

@@ -24,14 +24,16 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco
 
-from ocusam.core.errors import ModelError, OutputError
+from ocusam.core.errors import OutputError
+from ocusam.model.config import Sam2Config
 from ocusam.model.sam2 import SAM2
 from ocusam.report.all_masks import draw_all_masks
 from ocusam.tracking.automatic_masks import SAM2AutomaticMaskGenerator
 from ocusam.tracking.mask_rle import rle_to_coco, rle_to_mask
+from ocusam.tracking.network_of import network_of
 from ocusam.video.source import as_rgb, read_picture
 from ocusam.workflows.session.follow import Progress
-from ocusam.workflows.session.models import open_predictor
+from ocusam.workflows.session.models import OpenedModel, open_predictor
 from ocusam.workflows.session.run_folder import RunFolder, check_free, describe_input
 
 
@@ -190,12 +192,8 @@ def write_png(path: Path, image: NDArray[np.uint8]) -> None:
 
 def _open(model: Any, weights: str | Path | None, device: str) -> tuple[SAM2, dict[str, Any]]:
     """The network, and what `run.json` says of it."""
-    if isinstance(model, SAM2):
-        return model, {"model": model.config.name, "weights": None}
+    if not isinstance(model, str | Path | Sam2Config | OpenedModel):
+        network = network_of(model)
+        return network, {"model": network.config.name, "weights": None}
     opened = open_predictor(model, weights, device)
-    network = getattr(opened.predictor, "model", None)
-    if not isinstance(network, SAM2):
-        raise ModelError(
-            f"{type(model).__name__} has no network; give a model's name, a config or a network."
-        )
-    return network, opened.record
+    return network_of(opened.predictor), opened.record

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from ocusam.core.errors import WeightsError
+from ocusam.core.errors import ModelError, WeightsError
 from ocusam.model.config import Sam2Config
 from ocusam.model.sam2 import SAM2
 from ocusam.tracking.build import build_sam2_video_predictor
@@ -54,12 +54,18 @@ def open_predictor(
         computing: type of the numbers, size of the input, engine, compiled or not; None: a run's defaults.
 
     Raises:
-        ModelError: unknown name; a network that cannot be compiled here; an engine that is not installed.
+        ModelError: unknown name; neither a name nor a predictor for videos; a network that cannot be compiled
+            here; an engine that is not installed.
         WeightsError: no weights, or weights that do not fit.
     """
     if isinstance(model, OpenedModel):
         return model
     if not isinstance(model, str | Path | Sam2Config):
+        if not hasattr(model, "init_state"):
+            raise ModelError(
+                f"model: a {type(model).__name__} cannot follow a video; give the name of a model, or a "
+                "predictor as build_sam2_video_predictor makes it."
+            )
         return OpenedModel(model, {"model": type(model).__name__, "weights": None})
     computing = computing or RunSettings()
     config = find_config(model).config
