@@ -234,3 +234,18 @@ def test_a_copy_of_a_state_goes_its_own_way(
     # A copy before anything else happened equals what it was copied from.
     again = [logits for _, _, logits in predictor.propagate_in_video(copy.deepcopy(one))]
     assert all(torch.equal(a, b[2]) for a, b in zip(again, predictor.propagate_in_video(one), strict=True))
+
+
+def test_detectors_boxes_reach_over_the_edge(network: SAM2) -> None:
+    """They go to the network as they are: not clipped, so the answer is the published one."""
+    predictor = SAM2ImagePredictor(network)
+    predictor.set_image(np.random.default_rng(0).integers(0, 255, (40, 56, 3)).astype(np.uint8))
+    boxes = np.array([[-3.4, 5.0, 30.0, 30.3], [2.0, 3.0, 58.7, 20.0]], np.float32)
+    given = predictor.predict(box=boxes, multimask_output=False, return_logits=True)[0]
+    assert given.shape == (2, 1, 40, 56)
+    clipped = predictor.predict(
+        box=boxes.clip(0, [56, 40, 56, 40]), multimask_output=False, return_logits=True
+    )[0]
+    assert not np.allclose(given, clipped)
+    with pytest.raises(PromptError, match=r"box corner \(60, 5\) lies outside"):
+        predictor.predict(box=[[60, 5, 70, 9]])

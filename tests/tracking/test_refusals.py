@@ -158,6 +158,8 @@ PROMPTS: list[tuple[str, dict[str, Any], str]] = [
     ("three numbers", {"points": [[5, 5, 5]]}, r"points \(N, 2\)"),
     ("no numbers", {"points": "left"}, "arrays of numbers"),
     (BOX, {"box": [1, 1, 9, 99]}, r"box corner \(9, 99\) lies outside"),
+    (BOX, {"box": [1, 1, float("nan"), 9]}, "empty"),
+    (BOX, {"box": [1, 1, float("inf"), 9]}, "lies outside"),
     ("empty box", {"box": [9, 1, 1, 9]}, "empty"),
     ("half a box", {"box": [1, 1, 9]}, "x0, y0, x1, y1"),
 ]

@@ -45,7 +45,8 @@ def make_points(
         normalize_coords: coordinates are pixels of the picture; else shares of it.
 
     Raises:
-        PromptError: neither points nor a box, shapes that disagree, unknown labels, coordinates outside.
+        PromptError: neither points nor a box, shapes that disagree, unknown labels, points outside, a box
+            whose middle is.
     """
     given = [_as_array(values, np.float32) for values in (points, labels) if values is not None]
     if box is not None and len(given) == 2 and not any(values.size for values in given):
@@ -101,8 +102,10 @@ def make_boxes(
 ) -> PointPrompt | None:
     """Return the corners of B boxes, (4,) or (B, 4) x0, y0, x1, y1, as points with labels 2 and 3.
 
+    Detectors' boxes often reach over the picture's edge. They go to the network as they are, as published.
+
     Raises:
-        PromptError: another shape, an empty box, or corners outside.
+        PromptError: another shape, an empty box, or one whose middle lies outside.
     """
     if boxes is None:
         return None
@@ -113,7 +116,10 @@ def make_boxes(
     for low, high in corners:
         if not (high > low).all():
             raise PromptError(f"The box {[*low.tolist(), *high.tolist()]} is empty: x0 < x1 and y0 < y1.")
-    _check_inside(corners.reshape(-1, 2), size, "box corner", normalize_coords)
+    end = np.array([size[1], size[0]] if normalize_coords else [1.0, 1.0])
+    middle = corners.mean(axis=1)
+    astray = ~((middle >= 0) & (middle <= end)).all(axis=1)
+    _check_inside(corners[astray].reshape(-1, 2), size, "box corner", normalize_coords)
     labels = np.tile(np.array(BOX_LABELS), (len(corners), 1))
     return _prompt(corners, labels, size, image_size, normalize_coords)
 
