@@ -13,6 +13,7 @@ What it does not know: the video; nothing is tracked here.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -117,27 +118,58 @@ def run_gaze(
 
 
 def read_targets(path: Path) -> pl.DataFrame:
-    """A table of targets, separated by commas, semicolons or tabs; where those are semicolons, a comma in a
-    number is its decimal point, as spreadsheets of many countries write it.
+    """A table of targets, separated by commas, semicolons or tabs; between semicolons or tabs a number's
+    comma is its decimal point, as spreadsheets of many countries write it. UTF-8, UTF-16 with its mark (a
+    spreadsheet's "Unicode text") or Windows-1252. Rows without any value are left out.
 
     Raises:
         InputError: it cannot be read.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
-        separator = max("\t;,", key=text.split("\n", 1)[0].count)
+        text = _decoded(path.read_bytes())
+    except FileNotFoundError:
+        raise InputError(f"There is no table of targets {path}.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"The targets {path} cannot be read ({error}).") from None
+    if not text.strip():
+        raise InputError(f"The table of targets {path} is empty.")
+    separator = max("\t;,", key=text.lstrip().split("\n", 1)[0].count)
+    numbers = re.findall(
+        rf"(?:^|{separator})[ \"]*[+-]?\d*([.,])\d+(?=[ \"]*(?:{separator}|\r?$))", text, re.M
+    )
+    try:
         table = pl.read_csv(
             text.encode(),
             separator=separator,
-            decimal_comma=separator == ";" and "," in text,
+            decimal_comma=separator != "," and "," in numbers and "." not in numbers,
             infer_schema_length=None,
         )
-    except FileNotFoundError:
-        raise InputError(f"There is no table of targets {path}.") from None
-    except (OSError, UnicodeDecodeError, pl.exceptions.PolarsError) as error:
-        raise InputError(f"The targets {path} cannot be read ({str(error).splitlines()[0]}).") from None
-    table = table.with_columns(pl.col(pl.String).str.strip_chars())
+    except pl.exceptions.PolarsError as error:
+        raise InputError(
+            f"The targets {path} cannot be read ({_uneven(text, separator) or str(error).splitlines()[0]})."
+        ) from None
+    table = table.with_columns(pl.col(pl.String).str.strip_chars().replace("", None))
+    table = table.filter(~pl.all_horizontal(pl.all().is_null()))
     return table.rename({name: name.strip() for name in table.columns})
+
+
+def _decoded(content: bytes) -> str:
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return content.decode("utf-16")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:  # names of columns and numbers are the same in both
+        return content.decode("cp1252", errors="replace")
+
+
+def _uneven(text: str, separator: str) -> str:
+    """The first line with more cells than the header, in words; "" without one."""
+    header, *lines = text.strip().splitlines()
+    for number, line in enumerate(lines, start=2):
+        if (cells := line.count(separator) + 1) > (named := header.count(separator) + 1):
+            hint = "; decimal commas need semicolons or tabs between the cells" if separator == "," else ""
+            return f"line {number} has {cells} cells, the header {named}{hint}"
+    return ""
 
 
 def write_gaze(folder: Path, gaze: Gaze, facts: dict[str, Any]) -> None:
@@ -182,7 +214,7 @@ def _page(folder: Path, place: Path, progress: Progress | None) -> None:
     record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
     tables = read_tables(folder, rules_of(record), zoom=zoom_of_record(record))
     tables = replace(tables, **page_of(place, folder / "signals.csv"))
-    source = reopen(None, record)
+    source = reopen(None, record, folder)
     masklets = Masklets.from_folder(folder / "masklets") if (folder / "masklets").is_dir() else None
     try:
         write_report(place / "report.html", tables, record, source, masklets, progress=progress)

@@ -35,7 +35,7 @@ from ocusam.workflows.results.zoom_border import zoom_of_record
 from ocusam.workflows.session.atomic import write_bytes
 from ocusam.workflows.session.follow import Progress
 from ocusam.workflows.session.masklets import Masklets
-from ocusam.workflows.session.run_folder import RunFolder
+from ocusam.workflows.session.run_folder import RunFolder, input_of_run
 
 MOST = 250
 STEPS, BLINKS, DOUBTS = (24, 160), 40, 50
@@ -115,7 +115,7 @@ def remake(
         record["event_rules"] = asdict(rules)
     tables = read_tables(folder, rules_of(record), zoom=zoom_of_record(record))
     tables = replace(tables, **page_of(folder, folder / "signals.csv"))
-    source = reopen(video, record)
+    source = reopen(video, record, folder)
     masklets = Masklets.from_folder(folder / "masklets") if (folder / "masklets").is_dir() else None
     path = folder / "report.html"
     try:
@@ -143,11 +143,11 @@ def page_of(gaze: Path, signals: Path) -> dict[str, Any]:
     return {} if found is None else {"gaze": found[0], "gaze_events": found[1], "calibration": found[2]}
 
 
-def reopen(video: str | Path | None, record: dict[str, Any]) -> VideoSource | None:
-    """The run's video, or None where it is gone; one that was named must be there."""
+def reopen(video: str | Path | None, record: dict[str, Any], folder: Path) -> VideoSource | None:
+    """The video of the run in `folder`, or None where it is gone; one that was named must be there."""
     if video is not None:
         return open_video(video)
-    path = record.get("input", {}).get("path")
+    path, _ = input_of_run(record, folder)
     try:
         source = open_video(path) if path else None
     except OcusamError:
