@@ -217,6 +217,34 @@ def test_a_lid_that_does_not_reach_the_pupil_is_seen_by_the_eyes_area() -> None:
     assert classify(recording([700.0] * 120))[1].is_empty()
 
 
+def test_a_lid_on_its_way_does_not_pass_for_an_eye_that_looks_elsewhere() -> None:
+    """What is left of a pupil under a closing lid, and what is taken for one on the closed lid, lies lower
+    than any open eye; the quadratic in the pupil's place must not learn there that little is usual."""
+    closing, closed = [4400, 3200, 2000, 1300], [2300, 2100, 2900, 3300, 3200, 3700, 3400, *[2400, 1500] * 4]
+    low = dict(
+        zip([2, 3, 4, 8, 10, 16], [13.0, 27.0, 21.0, 7.0, 10.0, 6.0], strict=True)
+    )  # px, of diameter 30
+    area = np.full(170, 5200.0)
+    y = 100 + np.tile([0.0, 1.0, -1.0, 0.5], 43)[:170]
+    there = np.full(170, True)
+    for onset in (40, 110):
+        area[onset : onset + 19] = closing + closed
+        area[onset + 19 : onset + 35] = np.linspace(3500, 5000, 16)
+        there[onset + 4 : onset + 19] = False
+        for i, below in low.items():
+            y[onset + i], there[onset + i] = 100 + below, True
+    table = SignalTable()
+    for i in range(170):
+        shape = Ellipse((100, float(y[i])), (30, 30)) if there[i] else None
+        measured = Measurement(shape, 700.0 * there[i], 0.9, 5.0 if there[i] else -1.0)
+        table.add(i, i * STEP_NS, 0, "pupil", measured)
+    signals, blinks = classify(with_eye(table.table(), area.tolist()))
+    assert blinks["onset_frame"].to_list() == [40, 110] and set(blinks["kind"]) == {"full"}
+    opening = signals["lid_opening"].to_numpy()
+    for onset in (40, 110):
+        assert opening[onset + 2 : onset + 19].max() < 0.7
+
+
 @pytest.mark.parametrize("area", [[float("nan")] * 60 + [5000.0] * 60, [300.0] * 120])
 def test_an_eyes_area_that_says_little_is_not_asked(area: list[float]) -> None:
     half = with_eye(recording(gap(18)), area).with_columns(pl.col("eye_area_px").fill_nan(None))
