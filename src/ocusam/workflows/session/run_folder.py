@@ -159,7 +159,11 @@ def check_free(path: Path, *, resumable: bool = True) -> None:
         raise OutputError(f"The output {path} is a file; give a folder.")
     found = [name for name in RUN_FILES if (path / name).exists()]
     if found:
-        ways = "remove that one, or go on with it: --resume" if resumable else "or remove that one"
+        ways = (
+            "remove that one, or go on with it: --resume (RunSettings(resume=True))"
+            if resumable
+            else "or remove that one"
+        )
         raise OutputError(
             f"The output folder {path} holds another run ({', '.join(found)}); give another folder, {ways}."
         )
