@@ -172,6 +172,8 @@ def thumbnails(
     is `drawn` already, as they are), in order of time; they wait in the file `spool`."""
     wanted = moments(tables)
     rows = tables.signals.on_frames(list(wanted))
+    span = tables.signals.span_ns()
+    zero_ns = span[0] if span is not None else 0
     by_frame = {int(str(key[0])): part.to_dicts() for key, part in rows.group_by("frame_idx")}
     out = []
     for done, (frame_idx, (why, view)) in enumerate(sorted(wanted.items()), start=1):
@@ -184,7 +186,7 @@ def thumbnails(
         picture = frame.image
         if not drawn:
             objects = drawn_objects(masklets, frame_idx, here)
-            title = f"frame {frame_idx}  {time_ns / 1e9:.3f} s"
+            title = f"frame {frame_idx}  {(time_ns - zero_ns) / 1e9:.3f} s"
             picture = draw(picture, objects, title=title, min_width=MIN_WIDTH)
         out.append(Thumbnail(frame_idx, time_ns, _spooled(spool, _at_most(picture)), why, view))
         if progress is not None:
