@@ -195,6 +195,32 @@ def test_an_iris_doubted_on_a_closed_lid_is_none() -> None:
         assert shapes.is_null().all() == (expected == BLINK)
 
 
+def test_a_closed_eye_does_not_open_for_what_is_seen_on_its_lid() -> None:
+    pupil = gap(20)
+    pupil[58:61] = [300.0] * 3  # on the shining lid, of which the network sees as much as of half an eye
+    area = [5000.0] * 51 + [400.0] * 7 + [2800.0] * 3 + [400.0] * 10 + [5000.0] * 51
+    signals, blinks = classify(with_eye(recording(pupil), area))
+    assert blinks.select("onset_frame", "offset_frame", "kind").rows() == [(51, 70, "full")]
+    assert states(signals)[51:71] == [BLINK] * 20 and signals["major_px"][59] is None
+    assert signals["lid_opening"][51:71].max() <= 0.2  # type: ignore[operator]
+
+
+def test_spots_on_a_lid_are_no_reflections() -> None:
+    spots = recording(gap(20), [50.0] * 122).with_columns(
+        pl.col("object").replace("iris", "cr0"),
+        pl.when(pl.col("object") == "iris")
+        .then(None)
+        .otherwise(pl.col("predicted_iou"))
+        .alias("predicted_iou"),
+    )
+    for area, expected in ((400.0, BLINK), (5000.0, LOST)):
+        signals, _ = classify(with_eye(spots, [5000.0] * 51 + [area] * 20 + [5000.0] * 51))
+        assert states(signals, "cr0")[51:71] == [expected] * 20
+        assert states(signals, "cr0").count(TRACKED) == 102
+        there = signals.filter(pl.col("object") == "cr0")["center_x_px"].is_not_null().to_list()
+        assert there == [True] * 51 + [False] * 20 + [True] * 51
+
+
 def test_a_pupil_lost_in_an_open_eye_is_no_blink_though_nothing_else_was_clicked() -> None:
     signals, blinks = classify(with_eye(recording(gap(20)), [5000.0] * 122))
     assert blinks.is_empty()
