@@ -16,7 +16,7 @@ def test_a_clock_with_holes_and_an_uneven_one_are_told() -> None:
         "sampling_jitter_ms": 56.0,
     }
     (line,) = describe_clock(pl.DataFrame([row, row | {"tracked": 200, "data_loss": 1 - 200 / 494}]))
-    assert "view 0: at 200 Hz there is room for 494 frames" in line and "the 194 that are not" in line
+    assert "at 200 Hz there is room for 494 frames" in line and "the 194 that are not" in line
     even = row | {"tracked": 290, "data_loss": 1 - 290 / 300, "sampling_jitter_ms": 0.1}
     assert describe_clock(pl.DataFrame([even])) == []
     (line,) = describe_clock(pl.DataFrame([even | {"sampling_jitter_ms": 1.5}]))

@@ -106,24 +106,25 @@ def eye(
 
 
 def describe_clock(quality: pl.DataFrame) -> list[str]:
-    """A line for each view whose frames do not follow each other evenly: how many the clock has room for."""
-    lines = []
-    for row in quality.unique("view", keep="first", maintain_order=True).iter_rows(named=True):
-        if row["data_loss"] is None or row["data_loss"] >= 1.0 or not row["tracked"]:
-            continue
-        room = round(row["tracked"] / (1.0 - row["data_loss"]))
-        if room - row["frames"] > 0.01 * room:
-            lines.append(
-                f"view {row['view']}: at {row['sampling_hz']:g} Hz there is room for {room} frames from the "
-                f"first to the last; the {room - row['frames']} that are not in the video count as data loss"
-            )
-        elif (row["sampling_jitter_ms"] or 0.0) > UNEVEN * (usual_ms := 1000.0 / row["sampling_hz"]):
-            lines.append(
-                f"view {row['view']}: frames do not come evenly (from one to the next a median of "
-                f"{usual_ms:.1f} ms, standard deviation {row['sampling_jitter_ms']:.1f} ms); the tables have "
-                "the true times"
-            )
-    return lines
+    """A line where frames do not follow each other evenly: how many the clock has room for, or how uneven
+    they are. All views have the same frames, so the first with anything tracked tells it."""
+    known = quality.filter((quality["data_loss"] < 1.0) & (quality["tracked"] > 0))
+    if known.is_empty():
+        return []
+    row = known.row(0, named=True)
+    room = round(row["tracked"] / (1.0 - row["data_loss"]))
+    if room - row["frames"] > 0.01 * room:
+        return [
+            f"at {row['sampling_hz']:g} Hz there is room for {room} frames from the first to the last; the "
+            f"{room - row['frames']} that are not in the video count as data loss"
+        ]
+    usual_ms = 1000.0 / row["sampling_hz"]
+    if (row["sampling_jitter_ms"] or 0.0) > UNEVEN * usual_ms:
+        return [
+            f"frames do not come evenly (from one to the next a median of {usual_ms:.1f} ms, standard "
+            f"deviation {row['sampling_jitter_ms']:.1f} ms); the tables have the true times"
+        ]
+    return []
 
 
 def describe_found(eye: dict[str, Any]) -> str:

@@ -25,6 +25,7 @@ from ocusam.core.errors import InputError
 from ocusam.eye.calibration import Calibration
 from ocusam.eye.quality import doubtful
 from ocusam.eye.targets import VALIDATION, make_targets
+from ocusam.workflows.inputs.table_text import decoded, separator
 from ocusam.workflows.results.export_tables import eyes_of_views
 from ocusam.workflows.results.eye3d_tables import read_eye3d, with_directions
 from ocusam.workflows.results.eye_tables import read_tables, rules_of
@@ -126,48 +127,37 @@ def read_targets(path: Path) -> pl.DataFrame:
         InputError: it cannot be read.
     """
     try:
-        text = _decoded(path.read_bytes())
+        text = decoded(path.read_bytes())
     except FileNotFoundError:
         raise InputError(f"There is no table of targets {path}.") from None
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"The targets {path} cannot be read ({error}).") from None
     if not text.strip():
         raise InputError(f"The table of targets {path} is empty.")
-    separator = max("\t;,", key=text.lstrip().split("\n", 1)[0].count)
-    numbers = re.findall(
-        rf"(?:^|{separator})[ \"]*[+-]?\d*([.,])\d+(?=[ \"]*(?:{separator}|\r?$))", text, re.M
-    )
+    between = separator(text)
+    numbers = re.findall(rf"(?:^|{between})[ \"]*[+-]?\d*([.,])\d+(?=[ \"]*(?:{between}|\r?$))", text, re.M)
     try:
         table = pl.read_csv(
             text.encode(),
-            separator=separator,
-            decimal_comma=separator != "," and "," in numbers and "." not in numbers,
+            separator=between,
+            decimal_comma=between != "," and "," in numbers and "." not in numbers,
             infer_schema_length=None,
         )
     except pl.exceptions.PolarsError as error:
         raise InputError(
-            f"The targets {path} cannot be read ({_uneven(text, separator) or str(error).splitlines()[0]})."
+            f"The targets {path} cannot be read ({_uneven(text, between) or str(error).splitlines()[0]})."
         ) from None
     table = table.with_columns(pl.col(pl.String).str.strip_chars().replace("", None))
     table = table.filter(~pl.all_horizontal(pl.all().is_null()))
     return table.rename({name: name.strip() for name in table.columns})
 
 
-def _decoded(content: bytes) -> str:
-    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return content.decode("utf-16")
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError:  # names of columns and numbers are the same in both
-        return content.decode("cp1252", errors="replace")
-
-
-def _uneven(text: str, separator: str) -> str:
+def _uneven(text: str, between: str) -> str:
     """The first line with more cells than the header, in words; "" without one."""
     header, *lines = text.strip().splitlines()
     for number, line in enumerate(lines, start=2):
-        if (cells := line.count(separator) + 1) > (named := header.count(separator) + 1):
-            hint = "; decimal commas need semicolons or tabs between the cells" if separator == "," else ""
+        if (cells := line.count(between) + 1) > (named := header.count(between) + 1):
+            hint = "; decimal commas need semicolons or tabs between the cells" if between == "," else ""
             return f"line {number} has {cells} cells, the header {named}{hint}"
     return ""
 
