@@ -234,3 +234,16 @@ def test_tables_of_targets_that_cannot_be_read(text: str, message: str, tmp_path
     table.write_text(text)
     with pytest.raises(InputError, match=message):
         read_targets(table)
+
+
+def test_an_accuracy_that_says_nothing_is_told(run: Path, tmp_path: Path) -> None:
+    """Targets in another order than they were shown: times fit, and a model is found all the same."""
+    wrong = SHOWN.with_columns(pl.col("x", "y").reverse().shuffle(seed=3))
+    wrong.write_csv(tmp_path / "wrong.csv")
+    SHOWN.write_csv(tmp_path / "right.csv")
+    for name, told in (("wrong", True), ("right", False)):
+        code, out, err = call(
+            run, "--targets", str(tmp_path / f"{name}.csv"), "--out", str(tmp_path / name), "--no-report"
+        )
+        assert code == 0, err
+        assert ("no better than to say always the middle of the targets" in out) is told, out

@@ -101,7 +101,10 @@ def run_gaze(
             checked = checked.with_columns(use=pl.lit(VALIDATION))
         gaze = apply_calibrations(tables, known, checked, settings=settings)
     elif table is None:
-        raise InputError("Give a table of targets, or the calibration.json of an earlier recording.")
+        raise InputError(
+            "Give a table of targets (--targets), or the calibration.json of an earlier recording "
+            "(--calibration)."
+        )
     else:
         gaze = calibrate_recording(tables, table, settings)
     place = folder if out is None else Path(out)

@@ -160,7 +160,7 @@ def check_free(path: Path, *, resumable: bool = True) -> None:
     found = [name for name in RUN_FILES if (path / name).exists()]
     if found:
         ways = (
-            "remove that one, or go on with it: --resume (RunSettings(resume=True))"
+            "remove that one, or go on with it: --resume (in Python RunSettings(resume=True))"
             if resumable
             else "or remove that one"
         )
