@@ -145,6 +145,8 @@ def test_not_a_video(tmp_path: Path) -> None:
     path = tmp_path / "text.mp4"
     path.write_text("this is no video\n" * 100)
     refused(["eye", str(path), "--point", "pupil:1,1", "-o", str(tmp_path / "o")], "text.mp4", "not a video")
+    path.write_bytes(b"")
+    refused(["eye", str(path), "-o", str(tmp_path / "o")], "text.mp4 is empty (0 bytes)")
     assert list(tmp_path.iterdir()) == [path]
 
 

@@ -206,11 +206,44 @@ def test_command_lines_that_are_refused(
         "t;x;y\n0,5;1,5;-2\n",
         "t;x;y\n0.5;1.5;-2\n",
         't\tx\ty\n"0.5"\t1.5\t-2\n',
+        "t\tx\ty\n0,5\t1,5\t-2\n",
+        "t;x;y;note\n0.5;1.5;-2;left, then right\n",
+        "t;x;y;\n0,5;1,5;-2;\n;;;\n",
     ],
 )
 def test_targets_as_spreadsheets_write_them(text: str, tmp_path: Path) -> None:
     table = tmp_path / "targets [1].csv"
-    table.write_bytes(text.encode())
-    read = read_targets(table)
-    assert read.columns == ["t", "x", "y"]
-    assert [float(value) for value in read.row(0)] == [0.5, 1.5, -2.0]
+    for encoding in ("utf-8", "utf-16"):
+        table.write_bytes(text.removeprefix("\ufeff" if encoding == "utf-16" else "").encode(encoding))
+        read = read_targets(table)
+        assert read.columns[:3] == ["t", "x", "y"] and len(read) == 1
+        assert [float(value) for value in read.row(0)[:3]] == [0.5, 1.5, -2.0]
+    table.write_bytes(text.replace("note", "größe").encode("cp1252", errors="ignore"))
+    assert float(read_targets(table)["x"][0]) == 1.5
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "is empty"),
+        ("t,x,y\n1,2,3\n0,5,1,5,-2\n", "line 3 has 5 cells, the header 3; decimal commas need semicolons"),
+    ],
+)
+def test_tables_of_targets_that_cannot_be_read(text: str, message: str, tmp_path: Path) -> None:
+    table = tmp_path / "targets.csv"
+    table.write_text(text)
+    with pytest.raises(InputError, match=message):
+        read_targets(table)
+
+
+def test_an_accuracy_that_says_nothing_is_told(run: Path, tmp_path: Path) -> None:
+    """Targets in another order than they were shown: times fit, and a model is found all the same."""
+    wrong = SHOWN.with_columns(pl.col("x", "y").reverse().shuffle(seed=3))
+    wrong.write_csv(tmp_path / "wrong.csv")
+    SHOWN.write_csv(tmp_path / "right.csv")
+    for name, told in (("wrong", True), ("right", False)):
+        code, out, err = call(
+            run, "--targets", str(tmp_path / f"{name}.csv"), "--out", str(tmp_path / name), "--no-report"
+        )
+        assert code == 0, err
+        assert ("no better than to say always the middle of the targets" in out) is told, out

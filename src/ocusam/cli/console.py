@@ -34,6 +34,11 @@ BAD_INPUT, INTERRUPTED = 2, 130
 BROKEN_OFF = " (the video breaks off here: it announces more)"
 
 
+def counted(number: int, what: str) -> str:
+    """A number with its noun, in the plural but for 1."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
 def out() -> Console:
     """Console for lines of text, which are never broken; brackets in names of files stay what they are."""
     return Console(highlight=False, soft_wrap=True, markup=False)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ocusam.cli import console, options
 
+if TYPE_CHECKING:
+    import polars as pl
+
+UNEVEN = 0.1
+"""Standard deviation of the time between frames, as a share of its median, from which it is told."""
 EXAMPLE = "Example: ocusam eye recording.mp4 --point pupil:320,240 --point iris:390,306 -o results"
 
 
@@ -87,15 +92,39 @@ def eye(
     for scale in recording.scale or []:
         screen.print(describe_scale(scale))
     broken = console.BROKEN_OFF if recording.truncated else ""
-    screen.print(
-        f"{recording.num_frames} frames{broken}, {recording.fps:.1f} frames/s, {len(recording.blinks)} blinks"
-    )
+    speed = f", {recording.fps:.1f} frames/s" if recording.fps else ""  # nothing was left to track
+    blinks = console.counted(len(recording.blinks), "blink")
+    screen.print(f"{console.counted(recording.num_frames, 'frame')}{broken}{speed}, {blinks}")
     for row in recording.quality.iter_rows(named=True):
         screen.print(
             f"view {row['view']} {row['object']}: tracked {row['tracked']}, blink {row['blink']}, "
             f"lost {row['lost']}, data loss {row['data_loss']:.1%}"
         )
+    for line in describe_clock(recording.quality):
+        screen.print(line)
     screen.print(f"written to {out}")
+
+
+def describe_clock(quality: pl.DataFrame) -> list[str]:
+    """A line where frames do not follow each other evenly: how many the clock has room for, or how uneven
+    they are. All views have the same frames, so the first with anything tracked tells it."""
+    known = quality.filter((quality["data_loss"] < 1.0) & (quality["tracked"] > 0))
+    if known.is_empty():
+        return []
+    row = known.row(0, named=True)
+    room = round(row["tracked"] / (1.0 - row["data_loss"]))
+    if room - row["frames"] > 0.01 * room:
+        return [
+            f"at {row['sampling_hz']:g} Hz there is room for {room} frames from the first to the last; the "
+            f"{room - row['frames']} that are not in the video count as data loss"
+        ]
+    usual_ms = 1000.0 / row["sampling_hz"]
+    if (row["sampling_jitter_ms"] or 0.0) > UNEVEN * usual_ms:
+        return [
+            f"frames do not come evenly (from one to the next a median of {usual_ms:.1f} ms, standard "
+            f"deviation {row['sampling_jitter_ms']:.1f} ms); the tables have the true times"
+        ]
+    return []
 
 
 def describe_found(eye: dict[str, Any]) -> str:

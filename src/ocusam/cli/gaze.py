@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -217,6 +218,11 @@ def describe(found: Gaze) -> list[str]:
         if row["precision_rms_s2s_deg"] is not None:
             line += f"; RMS-S2S {row['precision_rms_s2s_deg']:.3f} deg"
         lines.append(f"{line}; data loss {row['data_loss']:.1%}")
+        if row["accuracy_deg"] >= (middle := _by_the_middle(found, row["view"])):
+            lines.append(
+                f"view {row['view']}: that is no better than to say always the middle of the targets "
+                f"({middle:.2f} deg): check their times (--clock) and places"
+            )
         for share, name in (("outside_targets", "places"), ("outside_sizes", "pupil sizes")):
             if (row[share] or 0.0) > 0.05:
                 lines.append(
@@ -228,6 +234,19 @@ def describe(found: Gaze) -> list[str]:
         lines.append(f"view {row['view']}: target {row['target']} not used: {row['note']}")
     lines += [f"view {view}: no gaze: {why}" for view, why in found.skipped.items()]
     return lines
+
+
+def _by_the_middle(found: Gaze, view: int) -> float:
+    """Mean distance of the targets that calibrated a view from their middle, deg: the accuracy of who knows
+    nothing but the targets. Infinite where none is known."""
+    table = found.targets
+    mine = table.filter(
+        (table["view"] == view) & (table["use"] == "calibration") & table["accuracy_deg"].is_not_null()
+    )
+    xy = mine.select("x_deg", "y_deg").to_numpy()
+    if not len(xy):
+        return math.inf
+    return sum(math.dist(place, xy.mean(axis=0)) for place in xy) / len(xy)
 
 
 def _of_both(both: dict[str, Any]) -> str:

@@ -34,6 +34,8 @@ TARGET_COLUMNS: dict[str, type[pl.DataType]] = {
 }  # fmt: skip
 LONGEST_S = 3.0
 """A target without an end counts until the next one, at most so long."""
+_LEAST_SPAN_NS, _MOST_S = 1e6, 9e9
+"""No targets follow each other within a millisecond; nor is a time in s beyond the year 2255."""
 _STARTS, _ENDS, _LENGTHS = ("t", "start", "start_s"), ("end", "end_s"), ("duration", "duration_s")
 _PLACES = {"": ("x", "y"), "deg": ("x_deg", "y_deg"), "px": ("x_px", "y_px")}
 KNOWN = (*_STARTS, "start_ns", *_ENDS, "end_ns", *_LENGTHS, *(c for p in _PLACES.values() for c in p), "use")
@@ -151,18 +153,31 @@ def make_targets(
         if off <= on:
             raise InputError(f"Target {row} ends before it begins ({on / 1e9:.3f} s to {off / 1e9:.3f} s).")
         if off < first_ns or on > last_ns:
-            other = CLOCKS[1 - CLOCKS.index(settings.clock)]
             raise InputError(
                 f"Target {row} ({on / 1e9:.3f} s to {off / 1e9:.3f} s) lies outside the recording, which "
-                f"runs from {first_ns / 1e9:.3f} s to {last_ns / 1e9:.3f} s. If the times count from "
-                f"{'the first frame' if settings.clock == CLOCKS[0] else 'the clock of the recording'}, say "
-                f"so (clock {other}); else remove the row."
+                f"runs from {first_ns / 1e9:.3f} s to {last_ns / 1e9:.3f} s. "
+                f"{_which_clock(start, first_ns, last_ns, settings.clock)}; else remove the row."
             )
     made = {
         "target": np.arange(1, len(table) + 1), "start_ns": start, "end_ns": end,
         "x_deg": places[:, 0], "y_deg": places[:, 1], "use": _uses(table),
     }  # fmt: skip
     return pl.DataFrame(made, schema=TARGET_COLUMNS).sort("start_ns")
+
+
+def _which_clock(start: NDArray[np.int64], first_ns: int, last_ns: int, clock: str) -> str:
+    """What times that lie outside the recording may mean."""
+    zero = first_ns if clock == "first-frame" else 0
+    for unit, share in (("ns", 1e-9), ("µs", 1e-6), ("ms", 1e-3)):
+        meant = (start - zero) * share + zero
+        spread = np.ptp(meant) > 0.05 * (
+            last_ns - first_ns
+        )  # where the clock begins at 0, all small times fit
+        if spread and ((first_ns <= meant) & (meant <= last_ns)).all():
+            return f"In {unit} they would lie inside: nanoseconds go into a column start_ns, all others are s"
+    other = CLOCKS[1 - CLOCKS.index(clock)]
+    told = "the first frame" if clock == CLOCKS[0] else "the clock of the recording"
+    return f"If the times count from {told}, say so (clock {other})"
 
 
 def _wanted(what: str, table: pl.DataFrame) -> str:
@@ -187,7 +202,12 @@ def _numbers(table: pl.DataFrame, name: str) -> FloatArray:
     try:
         values = table[name].cast(pl.Float64).fill_null(float("nan")).to_numpy().astype(np.float64)
     except pl.exceptions.PolarsError:
-        raise InputError(f"The column {name!r} of the targets has cells that are no numbers.") from None
+        known = table[name].cast(pl.Float64, strict=False)
+        row = int((known.is_null() & table[name].is_not_null()).arg_max() or 0)
+        raise InputError(
+            f"The column {name!r} of the targets has cells that are no numbers: {table[name][row]!r} in row "
+            f"{row + 1}."
+        ) from None
     bad = np.flatnonzero(~np.isfinite(values))
     if len(bad):
         raise InputError(f"The column {name!r} of the targets has no number in row {int(bad[0]) + 1}.")
@@ -208,10 +228,21 @@ def _times(
     if name is None:
         return None
     if name.endswith("_ns"):
-        _numbers(table, name)  # says which row is empty
+        given = _numbers(table, name)  # says which row is empty
+        if (given % 1).any() or (len(given) > 1 and 0 < np.ptp(given) < _LEAST_SPAN_NS):
+            raise InputError(
+                f"The column {name!r} of the targets runs from {given.min():g} to {given.max():g}: whole "
+                "nanoseconds are meant. Times in s go into t (or start, end)."
+            )
         values = table[name].cast(pl.Int64).to_numpy().astype(np.int64)
     else:
-        values = np.round(_numbers(table, name) * 1e9).astype(np.int64)
+        given = _numbers(table, name)
+        if np.abs(given).max() >= _MOST_S:
+            raise InputError(
+                f"The column {name!r} of the targets holds {np.abs(given).max():g} s: nanoseconds go into "
+                f"{'end_ns' if name in _ENDS else 'start_ns'}."
+            )
+        values = np.round(given * 1e9).astype(np.int64)
     return np.asarray(values + (first_ns if clock == "first-frame" else 0), dtype=np.int64)
 
 
@@ -240,13 +271,13 @@ def _places(table: pl.DataFrame, settings: TargetSettings) -> FloatArray:
         if np.abs(xy).max() >= 80.0:
             raise InputError(
                 f"A target lies {np.abs(xy).max():g} degrees from straight ahead. If the places are in px, "
-                "say so (unit px, with the screen's size and distance)."
+                "say so (unit px, with the screen's size and distance: --unit px --screen WxH,WxH,D)."
             )
         return xy
     if settings.screen is None:
         raise InputError(
-            "Targets in px need the screen: its size in px and in mm and its distance in mm; or give the "
-            "places in degrees."
+            "Targets in px need the screen: its size in px and in mm and its distance in mm (--screen "
+            "1920x1080,531x299,600); or give the places in degrees."
         )
     if settings.origin == "center":
         xy = xy * np.array([1.0, -1.0]) + (np.array(settings.screen.size_px) - 1.0) / 2.0

@@ -71,6 +71,8 @@ class FileSource(VideoSource):
         self.path = Path(path)
         if not self.path.is_file():
             raise InputError(f"No such file: {self.path}.")
+        if not self.path.stat().st_size:
+            raise InputError(f"{self.path} is empty (0 bytes): copy the video again.")
         self._index: PacketIndex | None = None
         self._index_wrong = False
         self._decode_errors = 0

@@ -45,7 +45,7 @@ from ocusam.workflows.session.models import open_predictor
 from ocusam.workflows.session.passes import Pass
 from ocusam.workflows.session.recreate import Recreation
 from ocusam.workflows.session.resume import SessionLog, check_same, read_record
-from ocusam.workflows.session.run_folder import RunFolder, now
+from ocusam.workflows.session.run_folder import RunFolder, input_of_run, now
 from ocusam.workflows.session.session_files import Cadence, SessionFiles
 from ocusam.workflows.track import TrackWork
 
@@ -160,9 +160,15 @@ def _reopen(
             f"{folder} holds no session to correct (masklets/session.json). Those of `ocusam camera` have "
             "none, since their pictures are gone."
         )
-    video = video if video is not None else old["input"].get("path")
     if video is None:
-        raise InputError("The run was not made from a file: give the video again.")
+        video, places = input_of_run(old, folder)
+        if not places:
+            raise InputError("The run was not made from a file: give the video again.")
+        if video is None:
+            raise InputError(
+                f"The video of the run in {folder} is not (or no longer the same) at "
+                f"{' or '.join(map(str, places))}: say where it is, with --video."
+            )
     known = old["model"]
     if model is None and known["weights"] is None:
         raise InputError("The run was made with a ready predictor: give it again as model.")
@@ -179,7 +185,7 @@ def _reopen(
             engine=known.get("engine", TORCH),
         ),
     )
-    record = {**old, "input": input_record(video, source), "model": opened.record}
+    record = {**old, "input": input_record(video, source, folder), "model": opened.record}
     check_same(folder, old, record, prompts_given=False)
     settings = RunSettings(**old["settings"])
     whole = [View(i, (x0, y0, x1, y1)) for i, (x0, y0, x1, y1) in enumerate(old["views"])]

@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from ocusam.core.errors import PromptError
+from ocusam.core.errors import InputError, PromptError
 from ocusam.core.geometry import Ellipse
 from ocusam.core.masklet import ObjectFrame
 from ocusam.core.prompts import PromptPack
@@ -41,7 +41,7 @@ from ocusam.workflows.track import finish_overlay
 KIND = Kind("eye", KNOWN_OBJECTS, KNOWN_PATTERN)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class EyeRecording(WaysOut):
     """A tracked eye video; `EyeRecording.load(folder)` reads one back, `to_...` hand it on (`ways_out`).
 
@@ -81,6 +81,19 @@ class EyeRecording(WaysOut):
     zoom: dict[str, Any] | None = None
     scale: list[dict[str, Any]] | None = None
 
+    def __repr__(self) -> str:
+        """One line: the tables themselves are long."""
+        objects = ", ".join(f"{name} of view {view}" for view, name in self.rows.objects)
+        parts = (
+            f"{self.num_frames} frames",
+            objects,
+            f"{len(self.blinks)} blinks",
+            f"{len(self.events)} events",
+            f"{len(self.doubtful)} rows of doubtful frames",
+            f"in {self.folder}" if self.folder is not None else "in memory",
+        )
+        return f"<EyeRecording: {'; '.join(parts)}>"
+
 
 def track_eye(
     video: Any,
@@ -113,8 +126,13 @@ def track_eye(
     Raises:
         PromptError: an unknown name, a point outside the picture; no prompt, and no eye that convinces; an
             assumed iris (`RunSettings.iris_mm`), and a pupil without a tracked one.
+        InputError: `settings` are something else.
         OcusamError: the rest of the family; what was computed before is kept in `out`.
     """
+    if settings is not None and not isinstance(settings, RunSettings):
+        raise InputError(
+            f"The settings are RunSettings, such as ocusam.RunSettings(iris_mm=11.7); got {settings!r}."
+        )
     pack = as_pack(prompts, video)
     settings, start = settings or RunSettings(), None
     if not pack and not (settings.resume and holds_run(out)):

@@ -13,6 +13,7 @@ What it does not know: the video; nothing is tracked here.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +25,7 @@ from ocusam.core.errors import InputError
 from ocusam.eye.calibration import Calibration
 from ocusam.eye.quality import doubtful
 from ocusam.eye.targets import VALIDATION, make_targets
+from ocusam.workflows.inputs.table_text import decoded, separator
 from ocusam.workflows.results.export_tables import eyes_of_views
 from ocusam.workflows.results.eye3d_tables import read_eye3d, with_directions
 from ocusam.workflows.results.eye_tables import read_tables, rules_of
@@ -99,7 +101,10 @@ def run_gaze(
             checked = checked.with_columns(use=pl.lit(VALIDATION))
         gaze = apply_calibrations(tables, known, checked, settings=settings)
     elif table is None:
-        raise InputError("Give a table of targets, or the calibration.json of an earlier recording.")
+        raise InputError(
+            "Give a table of targets (--targets), or the calibration.json of an earlier recording "
+            "(--calibration)."
+        )
     else:
         gaze = calibrate_recording(tables, table, settings)
     place = folder if out is None else Path(out)
@@ -117,27 +122,47 @@ def run_gaze(
 
 
 def read_targets(path: Path) -> pl.DataFrame:
-    """A table of targets, separated by commas, semicolons or tabs; where those are semicolons, a comma in a
-    number is its decimal point, as spreadsheets of many countries write it.
+    """A table of targets, separated by commas, semicolons or tabs; between semicolons or tabs a number's
+    comma is its decimal point, as spreadsheets of many countries write it. UTF-8, UTF-16 with its mark (a
+    spreadsheet's "Unicode text") or Windows-1252. Rows without any value are left out.
 
     Raises:
         InputError: it cannot be read.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
-        separator = max("\t;,", key=text.split("\n", 1)[0].count)
-        table = pl.read_csv(
-            text.encode(),
-            separator=separator,
-            decimal_comma=separator == ";" and "," in text,
-            infer_schema_length=None,
-        )
+        text = decoded(path.read_bytes())
     except FileNotFoundError:
         raise InputError(f"There is no table of targets {path}.") from None
-    except (OSError, UnicodeDecodeError, pl.exceptions.PolarsError) as error:
-        raise InputError(f"The targets {path} cannot be read ({str(error).splitlines()[0]}).") from None
-    table = table.with_columns(pl.col(pl.String).str.strip_chars())
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"The targets {path} cannot be read ({error}).") from None
+    if not text.strip():
+        raise InputError(f"The table of targets {path} is empty.")
+    between = separator(text)
+    numbers = re.findall(rf"(?:^|{between})[ \"]*[+-]?\d*([.,])\d+(?=[ \"]*(?:{between}|\r?$))", text, re.M)
+    try:
+        table = pl.read_csv(
+            text.encode(),
+            separator=between,
+            decimal_comma=between != "," and "," in numbers and "." not in numbers,
+            infer_schema_length=None,
+        )
+    except pl.exceptions.PolarsError as error:
+        raise InputError(
+            f"The targets {path} cannot be read ({_uneven(text, between) or str(error).splitlines()[0]})."
+        ) from None
+    table = table.with_columns(pl.col(pl.String).str.strip_chars().replace("", None))
+    table = table.filter(~pl.all_horizontal(pl.all().is_null()))
     return table.rename({name: name.strip() for name in table.columns})
+
+
+def _uneven(text: str, between: str) -> str:
+    """The first line with more cells than the header, in words; "" without one."""
+    header, *lines = text.strip().splitlines()
+    for number, line in enumerate(lines, start=2):
+        if (cells := line.count(between) + 1) > (named := header.count(between) + 1):
+            hint = "; decimal commas need semicolons or tabs between the cells" if between == "," else ""
+            return f"line {number} has {cells} cells, the header {named}{hint}"
+    return ""
 
 
 def write_gaze(folder: Path, gaze: Gaze, facts: dict[str, Any]) -> None:
@@ -182,7 +207,7 @@ def _page(folder: Path, place: Path, progress: Progress | None) -> None:
     record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
     tables = read_tables(folder, rules_of(record), zoom=zoom_of_record(record))
     tables = replace(tables, **page_of(place, folder / "signals.csv"))
-    source = reopen(None, record)
+    source = reopen(None, record, folder)
     masklets = Masklets.from_folder(folder / "masklets") if (folder / "masklets").is_dir() else None
     try:
         write_report(place / "report.html", tables, record, source, masklets, progress=progress)

@@ -195,6 +195,32 @@ def test_an_iris_doubted_on_a_closed_lid_is_none() -> None:
         assert shapes.is_null().all() == (expected == BLINK)
 
 
+def test_a_closed_eye_does_not_open_for_what_is_seen_on_its_lid() -> None:
+    pupil = gap(20)
+    pupil[58:61] = [300.0] * 3  # on the shining lid, of which the network sees as much as of half an eye
+    area = [5000.0] * 51 + [400.0] * 7 + [2800.0] * 3 + [400.0] * 10 + [5000.0] * 51
+    signals, blinks = classify(with_eye(recording(pupil), area))
+    assert blinks.select("onset_frame", "offset_frame", "kind").rows() == [(51, 70, "full")]
+    assert states(signals)[51:71] == [BLINK] * 20 and signals["major_px"][59] is None
+    assert signals["lid_opening"][51:71].max() <= 0.2  # type: ignore[operator]
+
+
+def test_spots_on_a_lid_are_no_reflections() -> None:
+    spots = recording(gap(20), [50.0] * 122).with_columns(
+        pl.col("object").replace("iris", "cr0"),
+        pl.when(pl.col("object") == "iris")
+        .then(None)
+        .otherwise(pl.col("predicted_iou"))
+        .alias("predicted_iou"),
+    )
+    for area, expected in ((400.0, BLINK), (5000.0, LOST)):
+        signals, _ = classify(with_eye(spots, [5000.0] * 51 + [area] * 20 + [5000.0] * 51))
+        assert states(signals, "cr0")[51:71] == [expected] * 20
+        assert states(signals, "cr0").count(TRACKED) == 102
+        there = signals.filter(pl.col("object") == "cr0")["center_x_px"].is_not_null().to_list()
+        assert there == [True] * 51 + [False] * 20 + [True] * 51
+
+
 def test_a_pupil_lost_in_an_open_eye_is_no_blink_though_nothing_else_was_clicked() -> None:
     signals, blinks = classify(with_eye(recording(gap(20)), [5000.0] * 122))
     assert blinks.is_empty()
@@ -215,6 +241,34 @@ def test_a_lid_that_does_not_reach_the_pupil_is_seen_by_the_eyes_area() -> None:
     assert blinks["kind"].to_list() == ["partial"] and set(states(signals)) == {TRACKED}
     assert blinks["amplitude"][0] == pytest.approx(0.5, abs=0.02)
     assert classify(recording([700.0] * 120))[1].is_empty()
+
+
+def test_a_lid_on_its_way_does_not_pass_for_an_eye_that_looks_elsewhere() -> None:
+    """What is left of a pupil under a closing lid, and what is taken for one on the closed lid, lies lower
+    than any open eye; the quadratic in the pupil's place must not learn there that little is usual."""
+    closing, closed = [4400, 3200, 2000, 1300], [2300, 2100, 2900, 3300, 3200, 3700, 3400, *[2400, 1500] * 4]
+    low = dict(
+        zip([2, 3, 4, 8, 10, 16], [13.0, 27.0, 21.0, 7.0, 10.0, 6.0], strict=True)
+    )  # px, of diameter 30
+    area = np.full(170, 5200.0)
+    y = 100 + np.tile([0.0, 1.0, -1.0, 0.5], 43)[:170]
+    there = np.full(170, True)
+    for onset in (40, 110):
+        area[onset : onset + 19] = closing + closed
+        area[onset + 19 : onset + 35] = np.linspace(3500, 5000, 16)
+        there[onset + 4 : onset + 19] = False
+        for i, below in low.items():
+            y[onset + i], there[onset + i] = 100 + below, True
+    table = SignalTable()
+    for i in range(170):
+        shape = Ellipse((100, float(y[i])), (30, 30)) if there[i] else None
+        measured = Measurement(shape, 700.0 * there[i], 0.9, 5.0 if there[i] else -1.0)
+        table.add(i, i * STEP_NS, 0, "pupil", measured)
+    signals, blinks = classify(with_eye(table.table(), area.tolist()))
+    assert blinks["onset_frame"].to_list() == [40, 110] and set(blinks["kind"]) == {"full"}
+    opening = signals["lid_opening"].to_numpy()
+    for onset in (40, 110):
+        assert opening[onset + 2 : onset + 19].max() < 0.7
 
 
 @pytest.mark.parametrize("area", [[float("nan")] * 60 + [5000.0] * 60, [300.0] * 120])

@@ -67,6 +67,15 @@ def test_tables_that_are_refused(lines: list[str], message: str, tmp_path: Path)
         list_recordings(write_csv(tmp_path, *lines), tmp_path / "out")
 
 
+@pytest.mark.parametrize(("between", "encoding"), [(";", "cp1252"), ("\t", "utf-16"), (",", "utf-8-sig")])
+def test_tables_as_spreadsheets_save_them(between: str, encoding: str, tmp_path: Path) -> None:
+    rows = [("video", "participant", "point"), ("a.mp4", "Jürgen", '"pupil:3,4"'), ("", "", "")]
+    path = tmp_path / "list.csv"
+    path.write_bytes("\r\n".join(between.join(row) for row in rows).encode(encoding))
+    (item,) = list_recordings(path, tmp_path / "out", BatchItem("", tmp_path, tmp_path))
+    assert (item.participant, item.points, item.video.name) == ("Jürgen", ("pupil:3,4",), "a.mp4")
+
+
 def test_other_sources_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="holds no videos"):
         list_recordings(tmp_path, tmp_path / "out")

@@ -45,7 +45,7 @@ def test_the_page_can_be_made_again(run: Path) -> None:
 
 def test_without_its_video_the_page_has_no_pictures(run: Path, tmp_path: Path) -> None:
     record = json.loads((run / "run.json").read_text())
-    record["input"]["path"] = str(tmp_path / "gone.mp4")
+    record["input"] |= {"path": str(tmp_path / "gone.mp4"), "path_from_run": "gone.mp4"}
     for name in ("signals.csv", "blinks.csv"):
         (tmp_path / name).write_bytes((run / name).read_bytes())
     (tmp_path / "run.json").write_text(json.dumps(record))

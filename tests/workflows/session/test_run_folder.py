@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 
 from ocusam.core.errors import InputError, OutputError
-from ocusam.workflows.session.run_folder import RunFolder, describe_input
+from ocusam.workflows.session.run_folder import RunFolder, describe_input, input_of_run
 
 
 def test_a_finished_run_says_so(tmp_path: Path) -> None:
@@ -92,3 +92,28 @@ def test_a_recording_has_the_fingerprints_of_its_eye_videos(tmp_path: Path) -> N
     (video,) = said["videos"]
     assert Path(video["path"]) == Path("segments/1/eyesstream.mp4") and video["bytes"] == 3
     assert video["sha256_first_mib"].startswith("ba7816bf") and "pictures" not in said
+
+
+def test_the_input_is_found_from_the_run_wherever_one_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for place in ("study/data", "study/out", "elsewhere"):
+        (tmp_path / place).mkdir(parents=True)
+    (tmp_path / "study/data/eye.mp4").write_bytes(b"abc")
+    (tmp_path / "elsewhere/eye.mp4").write_bytes(b"another")
+    monkeypatch.chdir(tmp_path / "study/data")
+    record = {"input": describe_input("eye.mp4", Path("../out")) | {"size_hw": [2, 3]}}
+    assert record["input"]["path_from_run"] == "../data/eye.mp4"
+
+    monkeypatch.chdir(tmp_path / "elsewhere")  # where another video has the same name
+    found, places = input_of_run(record, tmp_path / "study/out")
+    assert found is not None and found.read_bytes() == b"abc" and len(places) == 2
+    (tmp_path / "study").rename(tmp_path / "moved")
+    found, _ = input_of_run(record, tmp_path / "moved/out")
+    assert found is not None and found.read_bytes() == b"abc"
+
+    assert input_of_run(record, tmp_path / "elsewhere")[0] is None
+    assert input_of_run({"input": {"type": "list"}}, tmp_path) == (None, [])
+    old = {"input": {k: v for k, v in record["input"].items() if k != "path_from_run"}}
+    monkeypatch.chdir(tmp_path / "moved/data")
+    assert input_of_run(old, tmp_path)[0] == Path("eye.mp4")

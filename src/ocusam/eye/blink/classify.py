@@ -30,7 +30,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from ocusam.eye.blink.openness import EYE, FISSURE, PUPIL, BoolArray, FloatArray, Openness, openness
+from ocusam.eye.blink.openness import CLOSED, EYE, FISSURE, PUPIL, BoolArray, FloatArray, Openness, openness
+from ocusam.eye.blink.runs import joined, runs
 from ocusam.eye.blink.states import LID_OPENING, EyeStates, others_states, put_states
 from ocusam.eye.long_rows import STATES, LongRows, ObjectRows
 from ocusam.eye.signals import BLINK, LOST, TRACKED
@@ -164,7 +165,7 @@ def find_blinks(
     states, dips = _states(one, rules)
     slope = _slope(one)
     gone = (states == STATES.index(LOST)) & ~np.isfinite(one.lids.values)
-    opening = np.where(gone, np.nan, np.minimum(one.relative, 1.0))
+    opening = np.where(gone, np.nan, np.minimum(one.relative, np.where(_shut(one, rules), CLOSED, 1.0)))
     return EyeStates(one.frames, states, opening, [_row(one, dip, slope, rules) for dip in dips])
 
 
@@ -218,23 +219,30 @@ def _states(eye: _Eye, rules: BlinkRules) -> tuple[NDArray[np.uint8], list[tuple
             inside[first : last + 1] = True
     # Outside a blink an odd shape is doubtful (`quality.doubtful`), but it is what was measured.
     unseen = ~eye.tracked | (visible < rules.min_visible) | (inside & ~np.isfinite(visible))
-    if eye.lids.source == EYE:  # whatever was tracked on a closed lid, a pupil it was not
-        unseen |= eye.relative < 1.0 - rules.full_amplitude
+    unseen |= _shut(eye, rules)  # whatever was tracked on a closed lid, a pupil it was not
     tracked, blink, lost = (np.uint8(STATES.index(state)) for state in (TRACKED, BLINK, LOST))
     return np.where(unseen, np.where(inside, blink, lost), tracked), dips
+
+
+def _shut(eye: _Eye, rules: BlinkRules) -> BoolArray:
+    """(N,) whether the lids are closed, by the source "eye": they do not open and close again within the time
+    that joins two dips, whatever the network sees on them meanwhile. Other sources: not told."""
+    if eye.lids.source != EYE:
+        return np.zeros(len(eye.time), dtype=bool)
+    return joined(eye.relative < 1.0 - rules.full_amplitude, eye.time, rules.merge_ms)
 
 
 def _dips(eye: _Eye, rules: BlinkRules) -> list[tuple[int, int]]:
     """First and last frame of every dip of the lid opening, widened to where a tenth of its depth is
     reached."""
     relative = eye.relative
-    low = _joined(relative < 1.0 - eye.threshold, eye.time, rules.merge_ms)
-    runs = _runs(low)
+    low = joined(relative < 1.0 - eye.threshold, eye.time, rules.merge_ms)
+    lows = runs(low)
     out = []
-    for i, (first, last) in enumerate(runs):
+    for i, (first, last) in enumerate(lows):
         # Widening ends at the neighbouring dips, and after half the longest duration of a blink.
-        start = runs[i - 1][1] + 1 if i else 0
-        end = runs[i + 1][0] - 1 if i + 1 < len(runs) else len(relative) - 1
+        start = lows[i - 1][1] + 1 if i else 0
+        end = lows[i + 1][0] - 1 if i + 1 < len(lows) else len(relative) - 1
         before, after = _level(relative[start:first][::-1]), _level(relative[last + 1 : end + 1])
         floor = float(relative[first : last + 1].min())
         while first > start and relative[first - 1] < before - rules.edge * (before - floor):
@@ -382,18 +390,3 @@ def _slope(eye: _Eye) -> FloatArray:
     index = np.arange(len(time))
     low, high = np.maximum(index - k, 0), np.minimum(index + k, len(time) - 1)
     return np.asarray((eye.relative[high] - eye.relative[low]) / np.maximum(time[high] - time[low], 1e-9))
-
-
-def _joined(low: BoolArray, time: NDArray[np.int64], merge_ms: float) -> BoolArray:
-    """Close short openings between two dips."""
-    out = low.copy()
-    for first, last in _runs(~low):
-        if first > 0 and last < len(low) - 1 and (int(time[last + 1]) - int(time[first])) / 1e6 < merge_ms:
-            out[first : last + 1] = True
-    return out
-
-
-def _runs(flags: BoolArray) -> list[tuple[int, int]]:
-    """First and last index of every run of True."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], flags, [False]]).astype(np.int8)))
-    return [(int(a), int(b) - 1) for a, b in zip(edges[::2], edges[1::2], strict=True)]

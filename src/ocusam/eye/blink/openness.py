@@ -11,10 +11,11 @@ least. *iris*: the visible share of the limbus disc (iris and pupil), turned int
 straight edge over a disc. *pupil*: the visible share of the pupil, turned into height the same way; it knows
 nothing of a lid that has not reached the pupil. A source counts when it was tracked on half of the frames
 with a median predicted IoU of at least `MIN_IOU`. Height is told relative to what is usual: first for the
-place where the pupil is (a quadratic in its centre, fitted to the open frames: an eye that looks down or
-aside hides behind a lid that has not moved), then around the moment (75th percentile over `BASE_S` seconds),
-so that gaze, light and fatigue do not count. A pupil whose shape is far from that of its neighbours in time
-(a lash line taken for a pupil) counts as not seen.
+place where the pupil is (a quadratic in its centre, fitted to the open frames around which the height rests:
+an eye that looks down or aside hides behind a lid that has not moved, while a lid on its way takes what is
+seen of the pupil to places where no open eye was), then around the moment (75th percentile over `BASE_S`
+seconds), so that gaze, light and fatigue do not count. A pupil whose shape is far from that of its neighbours
+in time (a lash line taken for a pupil) counts as not seen.
 
 What it does not know: lids that are not straight; which of the two lids moved; the height in millimetres.
 """
@@ -51,6 +52,9 @@ PUPIL_S = 0.8
 """Window of the pupil's usual size: twice a long blink, short against its changes with light."""
 MIN_FOR_GAZE = 120
 """Frames below which the place of the pupil is not asked about."""
+STEADY_S, STEADY = 0.1, 0.15
+"""A height rests where it changes by less than this share of its median within this time. The calmer half of
+the frames always does: in a noisy recording none would otherwise."""
 RIDGE = 1e-3
 MIN_ASPECT = 0.6
 """Minor over major axis below which a pupil is not one seen from aside (53 degrees)."""
@@ -91,7 +95,9 @@ def openness(pupil: ObjectRows, iris: ObjectRows | None = None, sclera: ObjectRo
         hidden = ~np.isfinite(visible) & (values < SHRUNK)
         return Openness(np.where(hidden, np.minimum(values, CLOSED), values), visible, EYE, step_s)
     if iris is None:
-        return Openness(_relative(chord_height(visible), at, window), visible, PUPIL, step_s)
+        # By the pupil alone the place says little, and which frames are asked changes nothing for the better.
+        height = chord_height(visible)
+        return Openness(_relative(height, at, window, np.isfinite(height)), visible, PUPIL, step_s)
     disc = _disc(_area(pupil), _area(iris), window)
     if sclera is not None:
         return Openness(_relative(_or_nan(disc + _area(sclera)), at, window), visible, FISSURE, step_s)
@@ -184,21 +190,28 @@ def _where(pupil: ObjectRows, visible: FloatArray) -> FloatArray:
     return np.asarray((filled - np.median(filled[good], axis=0)) / scale)
 
 
-def _relative(height: FloatArray, at: FloatArray, window: int) -> FloatArray:
-    """Height over what is usual at this place and around this moment."""
-    usual = _usual_at(height, at)
+def _relative(height: FloatArray, at: FloatArray, window: int, asked: BoolArray | None = None) -> FloatArray:
+    """Height over what is usual at this place (told by frames that are `asked`; None: on which it rests) and
+    around this moment (`window`: frames in `BASE_S`)."""
+    if asked is None:
+        asked = _rests(height, max(3, round(window * STEADY_S / BASE_S)))
+    usual = _usual_at(height, at, asked)
     relative = height / usual
     base = _rolling(relative, window, 0.75)
     return np.asarray(np.clip(relative / np.maximum(base, 1e-6), 0.0, 1.2), dtype=np.float64)
 
 
-def _usual_at(height: FloatArray, at: FloatArray) -> FloatArray:
-    """(N,) open height as a quadratic in the pupil's place, from frames that are not far below it."""
+def _usual_at(height: FloatArray, at: FloatArray, asked: BoolArray) -> FloatArray:
+    """(N,) open height as a quadratic in the pupil's place, from frames that are not far below it.
+
+    Only some frames are `asked`, and the quadratic holds between their places: beyond it would be
+    a guess, by which a lid that comes down with a last bit of pupil beneath it would pass for an open eye."""
     good = np.isfinite(height)
-    if np.count_nonzero(good) < MIN_FOR_GAZE:
+    if np.count_nonzero(asked) < MIN_FOR_GAZE:
         return np.full(len(height), max(float(np.nanmedian(height)), 1e-6) if good.any() else 1.0)
+    at = np.clip(at, at[asked].min(axis=0), at[asked].max(axis=0))
     blocks = [slice(first, first + BLOCK) for first in range(0, len(height), BLOCK)]
-    used, fitted = good, np.full(len(height), float(np.nanmedian(height)))
+    used, fitted = asked, np.full(len(height), float(np.nanmedian(height)))
     for _ in range(6):
         center = float(np.median(height[used]))
         left, right = np.zeros((6, 6)), np.zeros(6)
@@ -213,9 +226,19 @@ def _usual_at(height: FloatArray, at: FloatArray) -> FloatArray:
             fitted[block] = center + _terms(at[block]) @ weights
         residual = height - fitted
         spread = 1.4826 * float(np.median(np.abs(residual[used])))
-        used = good & (residual > -max(2.5 * spread, 0.02 * center))
+        used = asked & (residual > -max(2.5 * spread, 0.02 * center))
     top = float(np.nanmax(height))
     return np.asarray(np.clip(fitted, 0.25 * top, top))
+
+
+def _rests(height: FloatArray, window: int) -> BoolArray:
+    """(N,) whether the height hardly changes within `window` frames."""
+    good = np.isfinite(height)
+    if not good.any():
+        return good
+    change = _rolling(height, window, 1.0) - _rolling(height, window, 0.0)
+    most = max(STEADY * float(np.nanmedian(height)), float(np.median(change[good])))
+    return good & (change <= most)
 
 
 def _terms(at: FloatArray) -> FloatArray:

@@ -5,7 +5,8 @@ frames at a time or all at once.
 
 Notable choices: the eye's other objects say blink instead of lost during a blink. So do they where the eye is
 closed and the network itself doubts what it marks: a patch of shining lid or lashes that it takes for iris.
-Rows that are not tracked keep no shape.
+Reflections that were found on the picture (without a predicted IoU) are spots near a pupil; where what stood
+for it was none, they are none either. Rows that are not tracked keep no shape.
 """
 
 from __future__ import annotations
@@ -59,7 +60,12 @@ def others_states(name: str, rows: ObjectRows, eye: EyeStates) -> NDArray[np.uin
     covered = rows.states == STATES.index(LOST)
     if re.match(_PARTS, name):
         covered |= (eye.opening[at] <= CLOSED) & (rows.read("predicted_iou") < DOUBTED)
-    return np.where(covered & blinks, np.uint8(STATES.index(BLINK)), rows.states)
+    spots = np.zeros(len(blinks), dtype=bool)
+    if re.fullmatch(KNOWN_PATTERN, name):
+        spots = (rows.states == STATES.index(TRACKED)) & np.isnan(rows.read("predicted_iou"))
+        spots &= (eye.frames[at] == rows.frame_idx) & (eye.states[at] != STATES.index(TRACKED))
+    out = np.where((covered | spots) & blinks, np.uint8(STATES.index(BLINK)), rows.states)
+    return np.where(spots & ~blinks, np.uint8(STATES.index(LOST)), out)
 
 
 def put_states(rows: pl.DataFrame, eyes: Mapping[int, EyeStates]) -> pl.DataFrame:
@@ -78,10 +84,19 @@ def put_states(rows: pl.DataFrame, eyes: Mapping[int, EyeStates]) -> pl.DataFram
     is_pupil = pl.col("object") == "pupil"
     doubted = (pl.col(LID_OPENING) <= CLOSED) & (pl.col("predicted_iou") < DOUBTED)
     covered = (pl.col("state") == LOST) | (pl.col("object").str.contains(_PARTS) & doubted).fill_null(False)
-    blink = covered & (pl.col("_pupil") == BLINK)
+    spot = (pl.col("state") == TRACKED) & pl.col("predicted_iou").is_null()
+    spot &= pl.col("object").str.contains(rf"^{KNOWN_PATTERN}$") & (pl.col("_pupil") != TRACKED).fill_null(
+        False
+    )
+    blink = (covered | spot) & (pl.col("_pupil") == BLINK)
     state = pl.when(is_pupil & pl.col("_pupil").is_not_null()).then(pl.col("_pupil"))
     out = rows.join(lookup, on=["view", "frame_idx"], how="left", maintain_order="left").with_columns(
-        state.when(blink).then(pl.lit(BLINK)).otherwise(pl.col("state")).alias("state"),
+        state.when(blink)
+        .then(pl.lit(BLINK))
+        .when(spot)
+        .then(pl.lit(LOST))
+        .otherwise(pl.col("state"))
+        .alias("state"),
         pl.when(is_pupil).then(pl.col(LID_OPENING)).alias(LID_OPENING),
     )
     if not eyes:

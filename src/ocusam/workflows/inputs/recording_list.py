@@ -2,7 +2,8 @@
 
 Purpose: one `BatchItem` per recording: its video, its prompts, and the folder that its run writes.
 
-The CSV has a header; only `video` is required, empty cells take what was given for all:
+The CSV (separated by commas, semicolons or tabs) has a header; only `video` is required, empty cells take
+what was given for all:
 
     video               file or folder; relative to the CSV
     participant         any text; kept in the summary
@@ -24,6 +25,7 @@ What it does not know: whether a video can be read. That shows when its turn com
 from __future__ import annotations
 
 import csv
+import io
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -32,9 +34,11 @@ from ocusam.core.errors import InputError
 from ocusam.core.prompts import parse_point
 from ocusam.video.recordings import separate_videos
 from ocusam.video.source import natural_key
+from ocusam.workflows.inputs.table_text import decoded, separator
 
 VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".mjpeg")
 COLUMNS = ("video", "participant", "prompts", "point", "reference", "reference_prompts", "out", "views")
+_NAMES = {",": "commas", ";": "semicolons", "\t": "tabs"}
 _PATHS = ("video", "prompts", "reference", "reference_prompts")
 
 
@@ -140,11 +144,12 @@ def _videos(folder: Path, out: Path) -> list[Path]:
 
 def _from_csv(path: Path, out: Path, common: BatchItem) -> list[BatchItem]:
     try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            columns = [name.strip() for name in reader.fieldnames or []]
-            reader.fieldnames = columns
-            rows = list(reader)
+        text = decoded(path.read_bytes())
+        between = separator(text)
+        reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=between)
+        columns = [name.strip() for name in reader.fieldnames or []]
+        reader.fieldnames = columns
+        rows = list(reader)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"The list of recordings {path} cannot be read ({error}).") from None
     unknown = [name for name in columns if name not in COLUMNS]
@@ -156,7 +161,7 @@ def _from_csv(path: Path, out: Path, common: BatchItem) -> list[BatchItem]:
         cells = {key: (value or "").strip() for key, value in row.items() if key in COLUMNS}
         if None in row:
             raise InputError(
-                f"{path}, line {number}: more cells than columns; put texts with commas in quotes."
+                f"{path}, line {number}: more cells than columns; put texts with {_NAMES[between]} in quotes."
             )
         if not any(cells.values()):
             continue

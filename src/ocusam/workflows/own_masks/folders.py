@@ -22,6 +22,7 @@ from ocusam.core.errors import InputError
 from ocusam.workflows.own_masks.annotated import AnnotatedFrames, Mask, Pictures, Shape, Values, picture_file
 from ocusam.workflows.scoring.davis_folders import VideoFolder, find_videos
 from ocusam.workflows.session.masklets import Masklets
+from ocusam.workflows.session.run_folder import input_of_run
 
 
 def davis(path: Path, pictures: Path | None, names: dict[str, str]) -> list[AnnotatedFrames]:
@@ -129,8 +130,9 @@ def run(path: Path, pictures: Path | None, names: dict[str, str]) -> list[Tracke
     if pictures is None:
         try:
             record = json.loads((path / "run.json").read_text(encoding="utf-8"))
-            pictures = Path(record["input"]["path"])
-        except (OSError, ValueError, KeyError, TypeError):
+            found, places = input_of_run(record, path)
+            pictures = found or places[-1]
+        except (OSError, ValueError, IndexError, TypeError, AttributeError):
             raise InputError(f"{path}/run.json names no video; say where it is (pictures = ...).") from None
     if not pictures.exists():
         raise InputError(f"The video of {path} is not at {pictures}; say where it is (pictures = ...).")

@@ -110,7 +110,7 @@ def eyes_of_views(
     """Which eye each view shows, from a list in the order of the views; "-" leaves a view out.
 
     Args:
-        eyes: one name a view; None: not said, and nothing is known.
+        eyes: one name a view, in a list or separated by commas; None: not said, and nothing is known.
         views: of the run.
         allowed: names.
 
@@ -119,6 +119,7 @@ def eyes_of_views(
     """
     if eyes is None:
         return {}
+    eyes = [eye.strip() for eye in eyes.split(",")] if isinstance(eyes, str) else list(eyes)
     if len(eyes) != len(views) or any(eye not in (*allowed, "-") for eye in eyes):
         raise InputError(
             f"The eyes {','.join(eyes)!r} do not fit: give one of {', '.join(allowed)} or - for each of the "

@@ -47,6 +47,7 @@ def write_overlay(
     """
     rows = _by_frame(signals) if signals is not None else iter(())
     pending, trails = next(rows, None), Trails()
+    zero_ns: int | None = None  # the page counts times from the first frame too
     with VideoWriter(path, source.fps or NOMINAL_FPS, overlay_size(source.size)) as writer:
         for frame in source.iterate():
             if frame.frame_idx >= num_frames:
@@ -55,7 +56,8 @@ def write_overlay(
             if pending is not None and pending[0] == frame.frame_idx:
                 here, pending = pending[1], next(rows, None)
             drawn = drawn_objects(masklets, frame.frame_idx, here, trails)
-            title = f"frame {frame.frame_idx}  {frame.timestamp_ns / 1e9:.3f} s"
+            zero_ns = frame.timestamp_ns if zero_ns is None else zero_ns
+            title = f"frame {frame.frame_idx}  {(frame.timestamp_ns - zero_ns) / 1e9:.3f} s"
             writer.write(draw(frame.image, drawn, title=title), frame.timestamp_ns)
             if progress is not None:
                 progress(frame.frame_idx + 1, num_frames, "drawing")

@@ -35,7 +35,7 @@ from ocusam.workflows.results.zoom_border import zoom_of_record
 from ocusam.workflows.session.atomic import write_bytes
 from ocusam.workflows.session.follow import Progress
 from ocusam.workflows.session.masklets import Masklets
-from ocusam.workflows.session.run_folder import RunFolder
+from ocusam.workflows.session.run_folder import RunFolder, input_of_run
 
 MOST = 250
 STEPS, BLINKS, DOUBTS = (24, 160), 40, 50
@@ -115,7 +115,7 @@ def remake(
         record["event_rules"] = asdict(rules)
     tables = read_tables(folder, rules_of(record), zoom=zoom_of_record(record))
     tables = replace(tables, **page_of(folder, folder / "signals.csv"))
-    source = reopen(video, record)
+    source = reopen(video, record, folder)
     masklets = Masklets.from_folder(folder / "masklets") if (folder / "masklets").is_dir() else None
     path = folder / "report.html"
     try:
@@ -143,11 +143,11 @@ def page_of(gaze: Path, signals: Path) -> dict[str, Any]:
     return {} if found is None else {"gaze": found[0], "gaze_events": found[1], "calibration": found[2]}
 
 
-def reopen(video: str | Path | None, record: dict[str, Any]) -> VideoSource | None:
-    """The run's video, or None where it is gone; one that was named must be there."""
+def reopen(video: str | Path | None, record: dict[str, Any], folder: Path) -> VideoSource | None:
+    """The video of the run in `folder`, or None where it is gone; one that was named must be there."""
     if video is not None:
         return open_video(video)
-    path = record.get("input", {}).get("path")
+    path, _ = input_of_run(record, folder)
     try:
         source = open_video(path) if path else None
     except OcusamError:
@@ -172,6 +172,8 @@ def thumbnails(
     is `drawn` already, as they are), in order of time; they wait in the file `spool`."""
     wanted = moments(tables)
     rows = tables.signals.on_frames(list(wanted))
+    span = tables.signals.span_ns()
+    zero_ns = span[0] if span is not None else 0
     by_frame = {int(str(key[0])): part.to_dicts() for key, part in rows.group_by("frame_idx")}
     out = []
     for done, (frame_idx, (why, view)) in enumerate(sorted(wanted.items()), start=1):
@@ -184,7 +186,7 @@ def thumbnails(
         picture = frame.image
         if not drawn:
             objects = drawn_objects(masklets, frame_idx, here)
-            title = f"frame {frame_idx}  {time_ns / 1e9:.3f} s"
+            title = f"frame {frame_idx}  {(time_ns - zero_ns) / 1e9:.3f} s"
             picture = draw(picture, objects, title=title, min_width=MIN_WIDTH)
         out.append(Thumbnail(frame_idx, time_ns, _spooled(spool, _at_most(picture)), why, view))
         if progress is not None:

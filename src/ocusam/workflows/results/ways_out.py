@@ -182,7 +182,7 @@ class WaysOut:
         Raises:
             OcusamError: the recording was not written, labels do not fit, or the dataset cannot be written.
         """
-        return write_bids(self._run(), root, BidsLabels(subject, task, list(eyes), **labels))
+        return write_bids(self._run(), root, BidsLabels(subject, task, eyes, **labels))
 
     def _run(self) -> FinishedRun:
         if self.folder is None:

@@ -182,7 +182,7 @@ def prepare(
     if out is not None:
         record = {
             "job": kind.name,
-            "input": input_record(video, source),
+            "input": input_record(video, source, Path(out)),
             "model": opened.record,
             "prompts": [p.to_dict() for p in pack.prompts],
             "references": [
@@ -200,10 +200,10 @@ def prepare(
     return Job(source, list(pack.prompts), views, opened, settings, folder, pack.references)
 
 
-def input_record(video: Any, source: VideoSource) -> dict[str, Any]:
-    """What `run.json` says of the input, by which it is known again."""
+def input_record(video: Any, source: VideoSource, folder: Path) -> dict[str, Any]:
+    """What the `run.json` of a `folder` says of the input, by which it is known again."""
     return {
-        **describe_input(video),
+        **describe_input(video, folder),
         "size_hw": list(source.size),
         "fps": source.fps,
         "frames_announced": source.num_frames,

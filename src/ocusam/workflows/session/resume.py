@@ -57,7 +57,7 @@ _SAME = {
 # What may change: the file may lie elsewhere, pictures for people can be had or not, and the scale of
 # diameters in mm is applied at the end to what is stored in px.
 _FREE = {
-    "input": {"path"},
+    "input": {"path", "path_from_run"},
     "model": {"weights", "packaged"},
     "settings": {"overlay", "report", "mm_per_px", "iris_mm"},
 }

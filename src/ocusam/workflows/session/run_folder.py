@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import platform
 import shutil
 from collections.abc import Iterable, Iterator
@@ -158,7 +159,11 @@ def check_free(path: Path, *, resumable: bool = True) -> None:
         raise OutputError(f"The output {path} is a file; give a folder.")
     found = [name for name in RUN_FILES if (path / name).exists()]
     if found:
-        ways = "remove that one, or go on with it: --resume" if resumable else "or remove that one"
+        ways = (
+            "remove that one, or go on with it: --resume (in Python RunSettings(resume=True))"
+            if resumable
+            else "or remove that one"
+        )
         raise OutputError(
             f"The output folder {path} holds another run ({', '.join(found)}); give another folder, {ways}."
         )
@@ -184,8 +189,11 @@ def versions() -> dict[str, str]:
     return out
 
 
-def describe_input(video: Any) -> dict[str, Any]:
+def describe_input(video: Any, folder: Path | None = None) -> dict[str, Any]:
     """What `run.json` says of the input: path, size and a fingerprint of a file; else its type.
+
+    `path` is the one that was given; with the run's `folder`, `path_from_run` leads from there to the input,
+    whatever the working directory is later, and also where both have moved together.
 
     The fingerprint is the SHA-256 of the first MiB (hashing an hour of video would take longer than opening
     it); of a folder that of its pictures' names, so that a damaged picture may be replaced, and of an eye
@@ -194,6 +202,11 @@ def describe_input(video: Any) -> dict[str, Any]:
         return {"type": type(video).__name__}
     path = Path(video)
     out: dict[str, Any] = {"path": str(path)}
+    if folder is not None:
+        with suppress(ValueError):  # no way leads from one drive to another
+            # A link is kept: what it leads to is often a store of files without names.
+            place = path.absolute().parent.resolve() / path.name
+            out["path_from_run"] = Path(os.path.relpath(place, folder.resolve())).as_posix()
     if path.is_file():
         out |= _fingerprint(path)
     elif videos := recording_videos(path):
@@ -203,6 +216,24 @@ def describe_input(video: Any) -> dict[str, Any]:
         listed = "\n".join(sorted(names, key=natural_key)).encode()
         out.update(pictures=len(names), sha256_names=hashlib.sha256(listed).hexdigest())
     return out
+
+
+def input_of_run(record: dict[str, Any], folder: Path) -> tuple[Path | None, list[Path]]:
+    """Where the input of a finished run is now, by its record: the first place at which something lies with
+    the fingerprint that it had, None without; and the places that were looked at."""
+    known = record.get("input", {})
+    places = [folder / known["path_from_run"]] if known.get("path_from_run") else []
+    places += [Path(known["path"])] if known.get("path") else []
+    for place in places:
+        try:
+            here = describe_input(place)
+        except OSError:
+            continue
+        if place.exists() and all(
+            here.get(k, known[k]) == known[k] for k in known if k not in ("path", "path_from_run")
+        ):
+            return place, places
+    return None, places
 
 
 def _fingerprint(file: Path) -> dict[str, Any]:
