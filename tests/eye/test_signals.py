@@ -1,8 +1,10 @@
 import math
 
+import cv2
 import numpy as np
 import polars as pl
 import pytest
+from numpy.typing import NDArray
 
 from ocusam.core.geometry import Ellipse
 from ocusam.eye.signals import (
@@ -104,3 +106,30 @@ def test_many_rows_are_packed() -> None:
         table.add(frame, frame, 0, "pupil", Measurement(None, 0.0, 0.5, -1.0))
     assert len(table._rows) < 5000
     assert table.table()["frame_idx"].to_list() == list(range(9000))
+
+
+def _pupil_with_a_shadow() -> tuple[NDArray[np.uint8], NDArray[np.float32], Ellipse, Ellipse]:
+    """Four lamps on the rim of a pupil whose left part is paler, so that most of what is left of an edge is that
+    of the darker part. Picture, mask logits, the pupil, the darker part."""
+    pupil, dark = Ellipse((60.0, 60.0), (44, 36)), Ellipse((63.0, 60.0), (35, 34))
+    y, x = np.mgrid[0:120, 0:120]
+    places = np.stack([x, y], axis=-1)
+    grey = np.where(dark.contains(places), 20.0, np.where(pupil.contains(places), 52.0, 75.0))
+    for angle in np.radians((-60, 60, 130, 230)):
+        at = (round(60 + 22 * float(np.cos(angle))), round(60 + 18 * float(np.sin(angle))))
+        cv2.circle(grey, at, 4, 250.0, -1)
+    grey = cv2.GaussianBlur(grey, (0, 0), 0.9) + np.random.default_rng(0).normal(0, 1.5, grey.shape)
+    logits = cv2.resize(-pupil.distance(places).astype(np.float32), (64, 64), interpolation=cv2.INTER_AREA)
+    return grey.clip(0, 255).astype(np.uint8), logits, pupil, dark
+
+
+def test_a_good_mask_of_a_pupil_is_not_left_for_an_edge_far_from_it() -> None:
+    picture, logits, pupil, dark = _pupil_with_a_shadow()
+    sure, unsure = (
+        measure(logits, (120, 120), "pupil", predicted_iou=iou, object_score=3.0, picture=picture)
+        for iou in (0.95, 0.5)
+    )
+    assert sure.ellipse is not None and sure.ellipse.iou(pupil) > 0.95
+    # A poor mask may itself lie beside the pupil: then the clearer edge is followed.
+    assert unsure.edge == "picture"
+    assert unsure.ellipse is not None and unsure.ellipse.iou(dark) > 0.9

@@ -99,7 +99,8 @@ def refine_rim(
             border), the picture is not looked at either. None: look all around.
         else_around: where those points lead to no answer, look all around too.
         hold: an answer that little of the rim supports must pass by those points: for an iris, beside which a
-            lid's edge is as clear as its own. A poor mask of a pupil is mended better without.
+            lid's edge is as clear as its own, and for a pupil with a good mask. A poor one is mended better
+            without.
         inner: what is known to lie in its middle, as of `ellipse.fit_rim`.
 
     Returns:

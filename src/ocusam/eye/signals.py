@@ -77,6 +77,9 @@ COLUMNS: dict[str, type[pl.DataType]] = {
     "eye_area_px": pl.Float64,
 }
 _PACK_EVERY = 4096
+# Predicted IoU from which on an edge far from a pupil's mask is another one (of a shadow inside). A mask of
+# which the network is less sure may itself lie beside the pupil, and the edge mends it.
+_SURE = 0.85
 
 
 @dataclass(frozen=True)
@@ -184,7 +187,8 @@ def measure(
     edge = None if ellipse is None else "mask"
     deviations: tuple[float | None, ...] = (None,) * 4
     if ellipse is not None and picture is not None and name in ("pupil", "iris"):
-        rim = _refined(picture, fit, contour, name, inner) if fit is not None else None
+        hold = name == "iris" or predicted_iou >= _SURE
+        rim = _refined(picture, fit, contour, hold, inner) if fit is not None else None
         if rim is not None:
             ellipse, edge, share, rms = rim.ellipse, "picture", rim.share, rim.rms_px
             deviations = (rim.center_sd_px, rim.major_sd_px, rim.minor_sd_px, rim.angle_sd_deg)
@@ -214,11 +218,11 @@ def _light(contour: Contour, picture: NDArray[np.uint8], spots: Sequence[Spot]) 
 
 
 def _refined(
-    picture: NDArray[np.uint8], fit: EllipseFit, contour: Contour, name: str, inner: Ellipse | None
+    picture: NDArray[np.uint8], fit: EllipseFit, contour: Contour, hold: bool, inner: Ellipse | None
 ) -> RimFit | None:
     """The picture's edge, looked for where the mask's outline is true rim, then all around."""
     rim = contour.points[fit.rim]
-    return refine_rim(picture, fit.ellipse, rim, else_around=True, hold=name == "iris", inner=inner)
+    return refine_rim(picture, fit.ellipse, rim, else_around=True, hold=hold, inner=inner)
 
 
 def _within(pupil: Ellipse | None, contour: Contour) -> Ellipse | None:
