@@ -109,8 +109,8 @@ def test_many_rows_are_packed() -> None:
 
 
 def _pupil_with_a_shadow() -> tuple[NDArray[np.uint8], NDArray[np.float32], Ellipse, Ellipse]:
-    """Four lamps on the rim of a pupil whose left part is paler, so that most of what is left of an edge is that
-    of the darker part. Picture, mask logits, the pupil, the darker part."""
+    """Four lamps on the rim of a pupil whose left part is paler, so that most of what is left of an edge is
+    that of the darker part. Picture, mask logits, the pupil, the darker part."""
     pupil, dark = Ellipse((60.0, 60.0), (44, 36)), Ellipse((63.0, 60.0), (35, 34))
     y, x = np.mgrid[0:120, 0:120]
     places = np.stack([x, y], axis=-1)
