@@ -48,7 +48,9 @@ SNAPSHOT = {
 }
 
 
-@pytest.mark.parametrize("content", [STATE, {"model": STATE}, {"state_dict": STATE}, SNAPSHOT])
+@pytest.mark.parametrize(
+    "content", [STATE, {"model": STATE}, {"state_dict": STATE}, {"model_state_dict": STATE}, SNAPSHOT]
+)
 def test_published_bare_and_fine_tuned_dictionaries(tmp_path: Path, content):
     torch.save(content, tmp_path / "w.pt")
     assert same(load_state(tmp_path / "w.pt"), STATE)
@@ -68,10 +70,12 @@ def test_files_that_are_no_weights(tmp_path: Path):
             load_state(tmp_path / name)
         assert str(caught.value).count(name) == 1
         assert name.endswith(".safetensors") or "no file of weights" in str(caught.value)
-    for content in ([1, 2], {"a": 1}, {}):
+    for content in ([1, 2], {"weights": 1, "epoch": 3}, {}):
         torch.save(content, tmp_path / "other.pt")
-        with pytest.raises(WeightsError, match="no dictionary of named tensors"):
+        with pytest.raises(WeightsError, match="no dictionary of named tensors") as caught:
             load_state(tmp_path / "other.pt")
+        if content == {"weights": 1, "epoch": 3}:
+            assert "(it has 'weights', 'epoch')" in str(caught.value)
 
 
 class Bomb:

@@ -44,7 +44,7 @@ def methods(tables: ReportTables, record: dict[str, Any]) -> str:
         _apparatus(pupil, record),
         "The pupil was segmented in every frame by SAM 2's streaming memory, its outline completed by an "
         "ellipse fitted to the visible rim; pupil size is the major axis of that ellipse.",
-        f"Blinks (n = {len(tables.blinks)}) were detected from the lid opening (source: {_sources(tables)}), "
+        f"Blinks (n = {len(tables.blinks)}) were detected from the lid opening{_sources(tables)}, "
         "onset and offset at 10 % of the amplitude; no pupil values are given where the pupil is covered, "
         "and no sample was interpolated or filtered.",
         *_scales(record.get("scale") or []),
@@ -157,5 +157,6 @@ def _quality(row: dict[str, Any]) -> str:
 
 
 def _sources(tables: ReportTables) -> str:
+    """What it was told from, in brackets; nothing without blinks, whose table says it."""
     found = sorted(set(tables.blinks["source"].drop_nulls())) if "source" in tables.blinks.columns else []
-    return ", ".join(_SOURCES.get(str(s), str(s)) for s in found) or "none needed"
+    return f" (source: {', '.join(_SOURCES.get(str(s), str(s)) for s in found)})" if found else ""

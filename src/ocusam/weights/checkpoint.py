@@ -33,6 +33,7 @@ from ocusam.core.errors import OutputError, WeightsError
 
 # What `torch.save` begins a file with: an archive, or in early versions a bare pickle.
 _BEGINNINGS = (b"PK\x03\x04", b"\x80")
+_NESTED = ("model", "state_dict", "model_state_dict")
 
 
 def load_state(path: str | Path) -> dict[str, Tensor]:
@@ -40,7 +41,8 @@ def load_state(path: str | Path) -> dict[str, Tensor]:
 
     Args:
         path: `.safetensors`, or anything that `torch.save` wrote: a dictionary of tensors, or one that has
-            such a dictionary under "model" (published checkpoints and training snapshots) or "state_dict".
+            such a dictionary under "model" (published checkpoints and training snapshots), "state_dict" or
+            "model_state_dict".
 
     Raises:
         WeightsError: no such file, damaged, or no dictionary of tensors inside.
@@ -70,7 +72,7 @@ def load_state(path: str | Path) -> dict[str, Tensor]:
         zipfile.BadZipFile,
     ) as error:
         raise WeightsError(f"{path} cannot be read as weights: {_first_line(error)}") from None
-    for key in ("model", "state_dict"):
+    for key in _NESTED:
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             content = content[key]
     if (
@@ -78,7 +80,11 @@ def load_state(path: str | Path) -> dict[str, Tensor]:
         or not content
         or not all(isinstance(v, Tensor) for v in content.values())
     ):
-        raise WeightsError(f"{path} holds no dictionary of named tensors; give a SAM 2 checkpoint.")
+        keys = ", ".join(map(repr, list(content)[:5])) if isinstance(content, Mapping) and content else ""
+        raise WeightsError(
+            f"{path} holds no dictionary of named tensors, bare or under {', '.join(map(repr, _NESTED))}"
+            f"{f' (it has {keys})' if keys else ''}; give a SAM 2 checkpoint."
+        )
     return {str(name): _as_float32(tensor) for name, tensor in content.items()}
 
 

@@ -148,3 +148,7 @@ def test_microsaccades_and_both_eyes() -> None:
     assert one["binocular"].null_count() == len(one)
     mine = both.filter((pl.col("view") == 0) & (pl.col("event") == "saccade"))
     assert mine["binocular"].to_list() == [False, True]
+
+
+def test_where_no_events_were_looked_for_there_are_none() -> None:
+    assert fixations(pl.DataFrame()).is_empty() and saccades(pl.DataFrame()).is_empty()

@@ -177,14 +177,19 @@ def _packed(rows: list[dict[str, object]], unit: str) -> pl.DataFrame:
 
 
 def fixations(events: pl.DataFrame) -> pl.DataFrame:
-    """The fixations of a table of events, with the columns that fixations have."""
+    """The fixations of a table of events, with the columns that fixations have; of one without columns
+    (where none were looked for) nothing."""
+    if "event" not in events.columns:
+        return events
     unit = "deg" if "amplitude_deg" in events.columns else "px"
     only_others = (f"amplitude_{unit}", "direction_deg", "microsaccade", BINOCULAR)
     return events.filter(pl.col("event") == FIXATION).drop("event", *only_others, strict=False)
 
 
 def saccades(events: pl.DataFrame) -> pl.DataFrame:
-    """The saccades of a table of events, with the columns that saccades have."""
+    """The saccades of a table of events, as `fixations`."""
+    if "event" not in events.columns:
+        return events
     found = events.filter(pl.col("event") == SACCADE)
     others = [c for c in found.columns if c.startswith(("center_", "precision_", "bcea_"))]
     return found.drop("event", *others)
