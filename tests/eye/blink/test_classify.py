@@ -180,6 +180,21 @@ def test_what_is_tracked_on_a_closed_lid_is_no_pupil() -> None:
     assert signals["major_px"][59] is None and signals["major_px"][45] == 30
 
 
+@pytest.mark.parametrize(("diameter", "kept"), [(30.0, True), (27.0, True), (21.0, False), (39.0, False)])
+def test_in_a_blink_a_pupil_of_another_size_keeps_no_shape(diameter: float, kept: bool) -> None:
+    """What two lids leave of a pupil; its ellipse is round and rests on what is in sight."""
+    table = SignalTable()
+    for i in range(120):
+        d = diameter if 57 <= i < 63 else 30.0
+        shape = Ellipse((50, 50), (d, 0.93 * d))
+        table.add(i, i * STEP_NS, 0, "pupil", Measurement(shape, min(shape.area, 600.0), 0.9, 3.0))
+    lid = with_eye(table.table(), [5000.0 * v for v in np.asarray(dip(0.7, 20, 1.0))])
+    signals, blinks = classify(lid)
+    assert blinks["kind"].to_list() == ["partial"]
+    assert states(signals)[57:63] == ([TRACKED] if kept else [BLINK]) * 6
+    assert signals["major_px"].is_null().sum() == (0 if kept else 6)
+
+
 def test_an_iris_doubted_on_a_closed_lid_is_none() -> None:
     seen = recording(gap(20), [2000.0] * 122)
     iris = pl.col("object") == "iris"

@@ -13,8 +13,8 @@ is a *closure* where the lids were seen to close. Onset and offset are where a t
 reached; the *amplitude* is the largest closing as a share of the open value; from 0.8 on a blink is *full*,
 the limit of PERCLOS (Wierwille et al. 1994, DOT HS 808 247; Dinges and Grace 1998, FHWA-MCRT-98-006).
 Velocities are the largest slopes over about 20 ms. Frames of a blink without a pupil, with a sliver of it, or
-with something that does not look like it, keep no shape: no pupil values are invented inside a blink, nor on
-a closed lid (source "eye").
+with something that does not look like it or is of another size, keep no shape: no pupil values are invented
+inside a blink, nor on a closed lid (source "eye").
 
 What it does not know: with the pupil as the only source, a lid that does not reach the pupil, and how far a
 lid went beyond it (`source` in the table says which it was). Thresholds are from the literature or round
@@ -31,7 +31,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from ocusam.eye.blink.openness import CLOSED, EYE, FISSURE, PUPIL, BoolArray, FloatArray, Openness, openness
-from ocusam.eye.blink.runs import joined, runs
+from ocusam.eye.blink.runs import joined, runs, size_change
 from ocusam.eye.blink.states import LID_OPENING, EyeStates, others_states, put_states
 from ocusam.eye.long_rows import STATES, LongRows, ObjectRows
 from ocusam.eye.signals import BLINK, LOST, TRACKED
@@ -76,6 +76,8 @@ class BlinkRules:
         jump: a partial dip that falls and rises by more than this share of its depth within one frame each
             is no blink.
         rest: a partial dip that spends more than this share of its time at its floor is no blink.
+        off_size: in a blink a pupil whose diameter is off that of the open eye around it by more than this
+            share keeps no shape; light changes it by less within half a second.
     """
 
     min_ms: float = 30.0
@@ -89,6 +91,7 @@ class BlinkRules:
     travel: float = 0.5
     jump: float = 0.5
     rest: float = 0.65
+    off_size: float = 0.25
 
 
 @dataclass(frozen=True, eq=False)
@@ -219,6 +222,8 @@ def _states(eye: _Eye, rules: BlinkRules) -> tuple[NDArray[np.uint8], list[tuple
             inside[first : last + 1] = True
     # Outside a blink an odd shape is doubtful (`quality.doubtful`), but it is what was measured.
     unseen = ~eye.tracked | (visible < rules.min_visible) | (inside & ~np.isfinite(visible))
+    for first, last in dips:
+        unseen[first : last + 1] |= size_change(eye.major, eye.time, first, last) > rules.off_size
     unseen |= _shut(eye, rules)  # whatever was tracked on a closed lid, a pupil it was not
     tracked, blink, lost = (np.uint8(STATES.index(state)) for state in (TRACKED, BLINK, LOST))
     return np.where(unseen, np.where(inside, blink, lost), tracked), dips
