@@ -39,38 +39,38 @@ Named = list[tuple[BoolArray, float]]
 
 # Figures of an outline and their weights, printed by benchmarks/fit_meant.py.
 PUPIL_WEIGHTS = {
-    "refined": 1.519,  # 1: the picture has an edge there
-    "rim_share": 2.929,  # of the outline on which that edge was seen
-    "contrast": -1.145,  # across it, in units of the picture's contrast
-    "roughness": -2.174,  # scatter of the edge about the ellipse
-    "agree": 2.377,  # overlap with the network's masks, the best
-    "agree_sure": 2.921,  # the same times that mask's predicted IoU
-    "picture": 1.11,  # probability by `eye.candidates`, as far as it means the same place
-    "picture_refined": 2.034,
-    "click_out": -2.117,  # how far the click lies near or beyond the outline
-    "size": -0.627,  # log of the diameter over a third of the picture's shorter side
-    "size_2": -0.06,
-    "flat": 0.103,
-    "bright": 0.898,
-    "unlike": -4.148,  # grey level under the click against the inside's
-    "constant": -6.032,
+    "refined": 1.696,  # 1: the picture has an edge there
+    "rim_share": 2.703,  # of the outline on which that edge was seen
+    "contrast": -1.244,  # across it, in units of the picture's contrast
+    "roughness": -2.214,  # scatter of the edge about the ellipse
+    "agree": 2.462,  # overlap with the network's masks, the best
+    "agree_sure": 3.057,  # the same times that mask's predicted IoU
+    "picture": 1.162,  # probability by `eye.candidates`, as far as it means the same place
+    "picture_refined": 2.059,
+    "click_out": -1.861,  # how far the click lies near or beyond the outline
+    "size": -0.719,  # log of the diameter over a third of the picture's shorter side
+    "size_2": -0.08,
+    "flat": -0.037,
+    "bright": 0.817,
+    "unlike": -3.603,  # grey level under the click against the inside's
+    "constant": -6.255,
 }
 IRIS_WEIGHTS = {
-    "refined": 2.385,
-    "rim_share": 1.484,
-    "contrast": -1.345,
-    "roughness": -3.649,
-    "agree": 3.069,
-    "agree_sure": 1.776,
-    "clear": 0.631,  # height of the limbus's rise, by `eye.candidates`
-    "picture": -0.912,  # 1: seen by the picture alone
-    "click_out": -3.171,
-    "click_in": 0.716,  # how far the click lies in the pupil
-    "ratio": -0.891,  # log of iris over pupil diameter, less .9
-    "ratio_2": 1.576,
-    "off": -9.7,  # distance of both centres over the diameter
-    "flat": -3.427,
-    "constant": -1.836,
+    "refined": 2.453,
+    "rim_share": 1.285,
+    "contrast": -1.405,
+    "roughness": -3.382,
+    "agree": 2.807,
+    "agree_sure": 2.033,
+    "clear": 0.925,  # height of the limbus's rise, by `eye.candidates`
+    "picture": -0.945,  # 1: seen by the picture alone
+    "click_out": -2.944,
+    "click_in": 0.51,  # how far the click lies in the pupil
+    "ratio": -0.827,  # log of iris over pupil diameter, less .9
+    "ratio_2": 1.71,
+    "off": -9.874,  # distance of both centres over the diameter
+    "flat": -3.021,
+    "constant": -1.869,
 }
 
 _FARTHEST_CLICK = 1.3  # of the way from the centre to the outline
