@@ -131,6 +131,7 @@ def _refined(
     seen = np.ones(_NORMALS, dtype=np.bool_) if rim_points is None else _seen(start, rim_points)
     enough = _CONVINCING * np.count_nonzero(seen) / len(seen)
     answers = []
+    around.done.clear()  # what it came to with other normals is no answer here
     for search in _SEARCHES:
         found = _searched(around, start, rim_points, seen, search)
         if found is None:
@@ -163,7 +164,10 @@ def _searched(
             return None
         now, contrast, carriers = rough
     known = around.polished(now)
-    found = known[0] if known else around.polish(now, contrast, (seen, carriers), rim_points)
+    if known is None:
+        known = (around.polish(now, contrast, (seen, carriers), rim_points),)
+        around.done.append((now, known[0]))
+    found = known[0]
     if found is None:
         return None
     now = found.ellipse
@@ -185,7 +189,7 @@ class _Surroundings:
     ) -> None:
         self._inner = inner
         self._fine: tuple[Smoothed, PixelNoise] | None = None
-        self._done: list[tuple[Ellipse, RimFit | None]] = []
+        self.done: list[tuple[Ellipse, RimFit | None]] = []
         sigma = min(max(0.8, 0.04 * radius), 3.0)
         margin = (1.0 + 2.0 * _SEARCHES[-1][1][0]) * 0.5 * start.major + 4.0 * sigma + 4.0
         x0, y0 = (max(0, math.floor(c - margin)) for c in start.center)
@@ -264,7 +268,7 @@ class _Surroundings:
     def polished(self, about: Ellipse) -> tuple[RimFit | None] | None:
         """What the last step made of an ellipse that lies as this one does, if there was one: it goes on
         until it stands still, so the answer would be the same, and it takes longer than all before it."""
-        for start, found in self._done:
+        for start, found in self.done:
             for near in (start, *(() if found is None else (found.ellipse,))):
                 limit = _SAME * near.major
                 ends = (near.major - about.major, near.minor - about.minor)
@@ -280,17 +284,6 @@ class _Surroundings:
         outline: FloatArray | None,
     ) -> RimFit | None:
         """The last step. `normals`: those that may be rim, and those that carry `about`."""
-        found = self._polish(about, contrast, normals, outline)
-        self._done.append((about, found))
-        return found
-
-    def _polish(
-        self,
-        about: Ellipse,
-        contrast: float,
-        normals: tuple[BoolArray, BoolArray],
-        outline: FloatArray | None,
-    ) -> RimFit | None:
         seen, carriers = normals
         if self._fine is None:
             rough = self._picture
