@@ -89,13 +89,18 @@ def test_frames_are_sent_before_the_first_is_answered(other: OtherProcess) -> No
     assert other.there == before + 4
 
 
+def _stopped() -> tuple[OtherProcess, subprocess.Popen[bytes]]:
+    """One that understood what to do and then hangs."""
+    other = OtherProcess(MEASURE)
+    assert other.wait(PATIENCE_S)
+    assert other._process is not None
+    os.kill(other._process.pid, signal.SIGSTOP)
+    return other, other._process
+
+
 @pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="no such signal")
 def test_frames_that_it_owes_when_it_ends_are_measured_here() -> None:
-    ended = OtherProcess(MEASURE)
-    assert ended.wait(PATIENCE_S)
-    process = ended._process
-    assert process is not None
-    os.kill(process.pid, signal.SIGSTOP)
+    ended, process = _stopped()
     answers = [ended.ask(_frame(i)) for i in range(3)]
     process.kill()
     assert [a().objects for a in answers] == [MEASURE(_frame(i)).objects for i in range(3)]
@@ -106,11 +111,7 @@ def test_frames_that_it_owes_when_it_ends_are_measured_here() -> None:
 @pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="no such signal")
 def test_one_that_hangs_does_not_hold_up_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(other_process, "_PATIENCE_S", 0.3)
-    hanging = OtherProcess(MEASURE)
-    assert hanging.wait(PATIENCE_S)
-    process = hanging._process
-    assert process is not None
-    os.kill(process.pid, signal.SIGSTOP)
+    hanging, process = _stopped()
     for i in range(40):  # more than a pipe holds
         hanging.ask(_frame(i % 3))
     hanging.close()
@@ -133,11 +134,7 @@ def test_without_it_frames_are_measured_here() -> None:
 @pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="no such signal")
 def test_one_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(other_process, "_LONGEST_S", 0.5)
-    hanging = OtherProcess(MEASURE)
-    assert hanging.wait(PATIENCE_S)
-    process = hanging._process
-    assert process is not None
-    os.kill(process.pid, signal.SIGSTOP)
+    hanging, process = _stopped()
     assert hanging(_frame(0)).objects == MEASURE(_frame(0)).objects and hanging.there == 0
     assert process.poll() == -signal.SIGKILL
     assert hanging(_frame(1)).objects == MEASURE(_frame(1)).objects
