@@ -130,7 +130,7 @@ def _refined(
     it. `believed`: points that one of the widest search must pass by."""
     seen = np.ones(_NORMALS, dtype=np.bool_) if rim_points is None else _seen(start, rim_points)
     enough = _CONVINCING * np.count_nonzero(seen) / len(seen)
-    answers = []
+    answers: list[RimFit] = []
     around.done.clear()  # what it came to with other normals is no answer here
     for search in _SEARCHES:
         found = _searched(around, start, rim_points, seen, search)
@@ -142,6 +142,8 @@ def _refined(
             off = np.abs(normals_at(as_complex(believed), shape_of(found.ellipse))[2])
             if np.percentile(off, 90) > _FARTHEST * 0.5 * (start.major + start.minor):
                 continue
+        if answers and found is answers[-1]:
+            return found  # by both ways of choosing the places
         answers.append(found)
     return max(answers, key=lambda f: f.share, default=None)
 
@@ -246,7 +248,9 @@ class _Surroundings:
             near = min(near, max(3.5 * spread, 0.35))
             weights = np.maximum(1.0 - (away / near) ** 2, 0.0) ** 2
             # Neighbouring places share what the iris does to them: count three as one.
-            new = refit_shape(places, weights, shape, 3.0 * max(spread, 0.1) ** 2, at, inner=self._inner)
+            new = refit_shape(
+                places, weights, shape, 3.0 * max(spread, 0.1) ** 2, at, inner=self._inner, steps=2
+            )
             if new is None:
                 return None
             shape = new

@@ -67,10 +67,10 @@ OUTLINE_SD, OUTLINE_TOGETHER = 0.03, 10.0
 """Error of the mask's rim, as a share of the diameter, and how many of its points share one."""
 _ROUNDS = 8
 _WIDTH_ROUNDS = 4  # of them measure how wide the edge is; going on would let noise and width feed each other
-_STILL_PX = 0.03
+_STILL_PX, _STILL = 0.03, 0.0005  # px, share of the diameter: a smaller step is the last
 _REWEIGHTINGS = 4
 _CUT, _LEAST_CUT_PX = 6.0, 0.15  # no place counts that far from the ellipse, robust standard deviations
-_SAME_PX = 1e-5  # a reweighting that changes less is the last
+_SAME_PX = 1e-3  # a reweighting that changes less is the last
 _TINY = 1e-9 * np.eye(5)
 
 
@@ -134,6 +134,7 @@ def polish(
     """
     shape = shape_of(start)
     radius = shape.p
+    still = max(_STILL_PX, _STILL * start.major)
     width = max(1.2 * picture.sigma, 0.8)
     noise = noise_on(pixels, picture.sigma, shape.radius)
     weights = np.ones(NORMALS) if seen is None else seen
@@ -155,7 +156,7 @@ def polish(
             return None
         shape = now
         width = found.width if number < _WIDTH_ROUNDS else width
-        if size < _STILL_PX and number >= 2:
+        if size < still and number >= 2:
             break
     assert found is not None
     return _told(found, shape, noise, (rim, inner))

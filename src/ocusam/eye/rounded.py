@@ -215,6 +215,7 @@ def refit_shape(
     at: At | None = None,
     *,
     inner: Around | None = None,
+    steps: int = _ITERATIONS,
 ) -> Shape | None:
     """The shape that lies best between weighted points.
 
@@ -226,12 +227,13 @@ def refit_shape(
             their error, k times that of one.
         at: the points seen from the start (`normals_at`), where that is known already.
         inner: what lies within, instead of the wish for roundness.
+        steps: of Gauss and Newton, at most; one is enough where weights are made anew after it.
     """
     used = weights > 0
     points, weights = points[used], weights[used]
     at = normals_at(points, start) if at is None else (at[0][used], at[1][used], at[2][used])
     shape = start
-    for number in range(_ITERATIONS):
+    for number in range(steps):
         if number:
             at = normals_at(points, shape)
         left, right = with_wish(*pull(at, weights), shape, variance, inner)

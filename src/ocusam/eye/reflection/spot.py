@@ -164,12 +164,12 @@ def _median(values: NDArray[Any]) -> float:
 
 def _shape(rows: NDArray[np.intp], cols: NDArray[np.intp], center: tuple[float, float]) -> Ellipse:
     """The ellipse with the second moments of some pixels."""
+    x, y = cols - cols.mean(), rows - rows.mean()
     # A pixel is a square: its own second moment is 1/12 px^2.
-    covariance = np.cov(np.stack([cols, rows]), bias=True) if len(rows) > 1 else np.zeros((2, 2))
-    values, vectors = np.linalg.eigh(covariance + np.eye(2) / 12.0)
-    minor, major = (4.0 * np.sqrt(values)).tolist()
-    angle = math.degrees(math.atan2(vectors[1, 1], vectors[0, 1])) % 180.0
-    return Ellipse(center, (major, minor), angle)
+    xx, yy, xy = float(x @ x) / len(x) + 1.0 / 12.0, float(y @ y) / len(y) + 1.0 / 12.0, float(x @ y) / len(x)
+    half, root = 0.5 * (xx + yy), math.hypot(0.5 * (xx - yy), xy)
+    axes = (4.0 * math.sqrt(half + root), 4.0 * math.sqrt(half - root))
+    return Ellipse(center, axes, math.degrees(0.5 * math.atan2(2.0 * xy, xx - yy)) % 180.0)
 
 
 def with_pupil_cr_vectors(signals: pl.DataFrame) -> pl.DataFrame:
