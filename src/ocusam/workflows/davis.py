@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from ocusam.core.errors import InputError, OutputError
 from ocusam.video.source import PictureFolder
+from ocusam.workflows.results.finished_run import open_run as finished_run
 from ocusam.workflows.scoring.davis_folders import LAYOUTS, Layout, VideoFolder, find_videos, write_video
 from ocusam.workflows.scoring.davis_scores import ObjectScore, VideoScorer
 from ocusam.workflows.session.follow import Progress
@@ -232,8 +233,11 @@ def open_run(run: str | Path) -> tuple[Masklets, str]:
     """
     path = Path(run)
     folder = path / "masklets" if (path / "masklets").is_dir() else path
-    masklets = Masklets.from_folder(folder)
     home = folder.parent if folder.name == "masklets" else path
+    try:
+        masklets = finished_run(home).masklets
+    except InputError:  # without a record, or on its way
+        masklets = Masklets.from_folder(folder)
     try:
         record = json.loads((home / "run.json").read_text(encoding="utf-8"))
         name = Path(record["input"]["path"]).stem

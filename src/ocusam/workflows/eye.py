@@ -26,6 +26,7 @@ from ocusam.workflows.inputs.settings import PromptsLike, RunSettings
 from ocusam.workflows.inputs.zoom import zoom_regions
 from ocusam.workflows.no_click import settings_of_run, start_without_click
 from ocusam.workflows.results.eye_tables import make_tables, named, rules_of
+from ocusam.workflows.results.light_masks import LightMasklets
 from ocusam.workflows.results.reflections import SPOTS, with_reflections
 from ocusam.workflows.results.report import finish_report
 from ocusam.workflows.results.ways_out import WaysOut
@@ -53,7 +54,7 @@ class EyeRecording(WaysOut):
         events: one row per fixation, saccade and blink (columns: `eye.events.event_columns("px")`).
         quality: one row per view and object (columns: `eye.quality.QUALITY_COLUMNS`).
         doubtful: frames to look at again, most doubtful first (columns: `eye.quality.DOUBTFUL_COLUMNS`).
-        masklets: the masks, or None when not kept.
+        masklets: the masks, those of followed reflections by their light; None when not kept.
         num_frames: frames tracked.
         truncated: the video announced more frames than could be read.
         fps: frames tracked per second of computing, all views counted.
@@ -264,7 +265,7 @@ class EyeWork:
             tables.events,
             tables.quality,
             tables.doubtful,
-            tracked.masklets,
+            None if tracked.masklets is None else LightMasklets(tracked.masklets, tables.signals),
             tracked.num_frames,
             tracked.truncated,
             tracked.steps / max(tracked.seconds, 1e-9),

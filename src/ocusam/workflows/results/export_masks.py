@@ -66,7 +66,8 @@ def write_coco(masklets: Masklets, path: str | Path, progress: Progress | None =
     """One JSON file in COCO's format for instance annotations; gives the number of annotations.
 
     Image ids are frame numbers; category ids count the names of `keys` from 1. Segmentations are compressed
-    RLE, column-major; boxes are [x, y, width, height] px; `score` is the predicted IoU.
+    RLE, column-major; boxes are [x, y, width, height] px; `score` is the predicted IoU (none of a
+    reflection that was followed by its light).
 
     Raises:
         OutputError: it cannot be written.
@@ -95,7 +96,9 @@ def write_coco(masklets: Masklets, path: str | Path, progress: Progress | None =
                     continue
                 count += 1
                 head = {"id": count, "image_id": frame, "category_id": ids[names[pair]]}
-                annotation = {**head, **_shape(mask), "score": scores[(frame, *pair)]}
+                annotation = {**head, **_shape(mask)}
+                if (score := scores[(frame, *pair)]) is not None:
+                    annotation["score"] = score
                 file.write((",\n" if count > 1 else "\n") + json.dumps(annotation))
             if progress is not None:
                 progress(done, len(frames), "masks")

@@ -25,6 +25,7 @@ from ocusam.eye.blink.states import LID_OPENING
 from ocusam.eye.quality import QUALITY_COLUMNS
 from ocusam.eye.scale import DIAMETER_MM
 from ocusam.eye.signals import COLUMNS
+from ocusam.workflows.results.light_masks import LightMasklets
 from ocusam.workflows.session.masklets import Masklets
 
 _TEXT: dict[str, type[pl.DataType]] = {"event": pl.String, "reason": pl.String}
@@ -82,11 +83,12 @@ class FinishedRun:
 
     @cached_property
     def masklets(self) -> Masklets:
-        """The masks.
+        """The masks; those of followed reflections are their light (`light_masks`).
 
         Raises:
             InputError: the run kept none."""
-        return Masklets.from_folder(self.folder / "masklets", self.size)
+        kept = Masklets.from_folder(self.folder / "masklets", self.size)
+        return LightMasklets(kept, self.signals) if (self.folder / "signals.csv").is_file() else kept
 
     def table(self, name: str) -> pl.DataFrame:
         """A table of the run by its name without `.csv`.

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ocusam.eye.long_rows import LongRows
-from ocusam.eye.signals import TRACKED, ellipse_of
+from ocusam.eye.signals import TRACKED, ellipse_of, is_reflection
 from ocusam.report.overlay import Drawn, draw, overlay_size
 from ocusam.report.trail import Trails
 from ocusam.video.source import NOMINAL_FPS, VideoSource
@@ -80,6 +80,8 @@ def drawn_objects(
         # In a blink no pupil values are given; a mask that is nevertheless there is not drawn as one.
         shown = mask if row is None or state == TRACKED else None
         ellipse = ellipse_of(row) if row is not None else None
+        if shown is not None and row is not None and is_reflection(name) and row["predicted_iou"] is None:
+            shown = None if ellipse is None else ellipse.mask(shown.shape)  # followed by its light
         trail: list[NDArray[np.float64]] = []
         if trails is not None and row is not None and name == "pupil":
             trail = trails.step(view, int(row["timestamp_ns"]), ellipse.center if ellipse else None)
