@@ -28,8 +28,9 @@ def batch(
     source: Annotated[
         Path,
         typer.Argument(
-            help="Folder of videos (subfolders too), or a CSV with the columns video, participant, prompts, "
-            "point, reference, reference_prompts, out, views; only video is required.",
+            help="Folder of videos, TIFF stacks and folders of pictures (subfolders too), or a CSV with the "
+            "columns video, participant, prompts, point, reference, reference_prompts, out, views, times; "
+            "only video is required.",
             show_default=False,
         ),
     ],
@@ -67,6 +68,19 @@ def batch(
     glints: options.Glints = "auto",
     mm_per_px: options.MmPerPx = None,
     iris_mm: options.IrisMm = None,
+    times: Annotated[
+        str | None,
+        typer.Option(
+            "--times",
+            metavar="PATTERN",
+            show_default=False,
+            help="Files with a time for every frame, beside the videos: {name}_times.csv, where {name} "
+            "stands for the video's name without its ending. What they hold: see `ocusam eye --help`.",
+        ),
+    ] = None,
+    times_column: options.TimesColumn = None,
+    times_unit: options.TimesUnit = None,
+    fps: options.Fps = None,
     start_over: Annotated[
         bool,
         typer.Option(
@@ -85,7 +99,7 @@ def batch(
 
     options.read_points(point)  # a misspelt click is told at once, not once per recording
     common = BatchItem("", source, out, "", prompts, tuple(point or ()), reference, reference_prompts, views)
-    items = list_recordings(source, out, common)
+    items = list_recordings(source, out, common, times)
     settings = RunSettings(
         zoom=zoom,
         overlay=overlay,
@@ -101,6 +115,9 @@ def batch(
         glints=glints,
         mm_per_px=mm_per_px,
         iris_mm=iris_mm,
+        times_column=times_column,
+        times_unit=times_unit,
+        fps=fps,
     )
     with _watcher(len(items)) as watcher:
         wanted = BatchOptions(model, weights, device, settings, jobs, start_over=start_over)

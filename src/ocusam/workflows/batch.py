@@ -199,7 +199,12 @@ def run_item(
         weights=options.weights,
         device=options.device,
         out=item.out,
-        settings=replace(options.settings, views=item.views, resume=unfinished),
+        settings=replace(
+            options.settings,
+            views=item.views,
+            times=None if item.times is None else str(item.times),
+            resume=unfinished,
+        ),
         progress=progress,
     )
 
