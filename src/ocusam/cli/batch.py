@@ -161,13 +161,15 @@ def _report(result: BatchResult, out: Path) -> None:
 
     table = Table()
     for name, how in (("recording", "left"), ("status", "left"), ("frames", "right"), ("frames/s", "right"),
-                      ("tracked", "right"), ("blinks", "right"), ("message", "left")):  # fmt: skip
+                      ("tracked", "right"), ("blinks", "right"), ("look at", "left"),
+                      ("message", "left")):  # fmt: skip
         table.add_column(name, justify=how, overflow="fold")  # type: ignore[arg-type]
     for row in result.summary.iter_rows(named=True):
         share = row["share_tracked"]
         numbers = (row["frames"], row["fps"], None if share is None else f"{share:.1%}", row["blinks"])
         cells = ["" if value is None else str(value) for value in numbers]
-        table.add_row(escape(row["recording"]), row["status"], *cells, escape(row["message"]))
+        told = (escape(row["look_at"] or ""), escape(row["message"]))
+        table.add_row(escape(row["recording"]), row["status"], *cells, *told)
     console.wide().print(table)
     counts = result.summary["status"].value_counts().sort("status").iter_rows()
     console.out().print(", ".join(f"{count} {status}" for status, count in counts))
