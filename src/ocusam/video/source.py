@@ -151,6 +151,9 @@ class SequenceSource(VideoSource):
         pictures: uint8 arrays or Pillow images of one size.
         fps: frames per second; None: unknown, times then follow `NOMINAL_FPS`.
         timestamps_ns: (T,) presentation times that overrule `fps`.
+
+    Attributes:
+        nominal: whether its times are nobody's but `NOMINAL_FPS`.
     """
 
     def __init__(
@@ -164,6 +167,7 @@ class SequenceSource(VideoSource):
             raise InputError("The video holds no frame: give at least one picture.")
         self._pictures = pictures
         self._fps = fps
+        self.nominal = fps is None and timestamps_ns is None
         self._times = _check_times(timestamps_ns, len(pictures), fps)
         self._size: tuple[int, int] | None = None
         self._last: Frame | None = None  # several views ask for the same picture

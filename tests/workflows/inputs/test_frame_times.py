@@ -70,6 +70,7 @@ def test_a_video_gets_the_times_of_its_frames(tmp_path: Path) -> None:
         assert clock_of(source) == "100 frames per second, as stated"
     assert clock_of(SequenceSource(PICTURES)) == NOMINAL
     assert clock_of(SequenceSource(PICTURES, fps=25.0)) == "presentation times"
+    assert clock_of(SequenceSource(PICTURES, timestamps_ns=[0, 5, 9])) == "presentation times"
 
 
 def test_times_that_do_not_fit_are_refused(tmp_path: Path) -> None:

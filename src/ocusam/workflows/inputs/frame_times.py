@@ -122,7 +122,7 @@ def clock_of(source: VideoSource) -> str:
     known = getattr(source, "clock", None)
     if known is not None:
         return str(known)
-    if isinstance(source, SequenceSource) and source.fps is None:
+    if isinstance(source, SequenceSource) and source.nominal:
         return NOMINAL
     return "presentation times"
 
