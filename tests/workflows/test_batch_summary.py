@@ -1,14 +1,16 @@
 """The summary tells which recordings somebody has to look at."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
 import pytest
 
 from ocusam.eye.quality import QUALITY_COLUMNS
-from ocusam.workflows.batch_summary import finished_row
+from ocusam.workflows.batch_summary import before, finished_row
 from ocusam.workflows.inputs.recording_list import BatchItem
+from ocusam.workflows.inputs.settings import RunSettings
 
 
 def write_run(
@@ -75,3 +77,16 @@ def test_a_run_without_its_quality_is_still_counted(content: str | None, tmp_pat
     row = finished_row(item)
     assert row["frames"] == 20 and row["message"] == "" and row["data_loss"] is None
     assert row["look_at"] == "pupil of view 0 lost on 50% of the frames"
+
+
+def test_a_finished_run_that_was_made_in_another_way_is_told(tmp_path: Path) -> None:
+    """Run again with --times, a batch had kept the old clock without a word."""
+    settings = RunSettings(size="fast")
+    record = {"settings": settings.to_dict(), "input": {"clock": "presentation times"}}
+    item = write_run(tmp_path / "r", {0: 0}, record)
+    assert before(item, settings) == "was finished before"
+    assert "size fast, now fine" in before(item, RunSettings())
+    other = before(replace(item, times=Path("cam.csv")), settings)
+    assert "clock: presentation times" in other and "remove its folder" in other
+    assert "clock" in before(item, RunSettings(size="fast", fps=200.0))
+    assert before(write_run(tmp_path / "old", {0: 0}, {}), settings) == "was finished before"

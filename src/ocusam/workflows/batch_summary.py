@@ -18,6 +18,7 @@ import polars as pl
 from ocusam.core.errors import OutputError
 from ocusam.eye.signals import LOST, TRACKED
 from ocusam.workflows.inputs.recording_list import BatchItem
+from ocusam.workflows.inputs.settings import RunSettings
 
 FINISHED, FAILED, INTERRUPTED, NOT_RUN = "finished", "failed", "interrupted", "not run"
 SUMMARY = "summary.csv"
@@ -41,6 +42,17 @@ SUMMARY_COLUMNS: dict[str, type[pl.DataType]] = {
     "median_diameter_px": pl.Float64,
     "clock": pl.String,
 }
+_TOLD = (
+    "size",
+    "dtype",
+    "engine",
+    "glints",
+    "recover",
+    "clear_clicks",
+    "cross_negatives",
+    "mm_per_px",
+    "iris_mm",
+)
 # From where on a recording is to be looked at.
 MOST_LOST, MOST_DOUBTFUL, LEAST_IOU, SURE_SCORE = 0.05, 0.05, 0.7, 0.8
 
@@ -55,6 +67,20 @@ def run_status(folder: Path) -> str | None:
         return None
     status = record.get("status") if isinstance(record, dict) else None
     return status if isinstance(status, str) else None
+
+
+def before(item: BatchItem, settings: RunSettings) -> str:
+    """What is said of a recording that is passed over since its run is finished: also where that was made in
+    another way than is asked for now, since nobody would notice."""
+    record = json.loads((item.out / "run.json").read_text(encoding="utf-8"))
+    was, now = record.get("settings", {}), settings.to_dict()
+    other = [f"{key} {was[key]}, now {now[key]}" for key in _TOLD if key in was and was[key] != now[key]]
+    known = record.get("input", {})
+    if (known.get("times") is None) != (item.times is None) or known.get("fps_stated") != settings.fps:
+        other.append(f"clock: {known.get('clock')}")
+    if not other:
+        return "was finished before"
+    return f"was finished before in another way ({'; '.join(other)}); remove its folder to have it done again"
 
 
 def finished_row(item: BatchItem, message: str = "") -> Row:
