@@ -90,6 +90,14 @@ def test_times_count_from_the_first_frame(tables: ReportTables) -> None:
     assert "the first frame, which is at 1728546128.585 s (ps1.time)" in far
 
 
+def test_methods_say_whose_times_they_are(tables: ReportTables) -> None:
+    """A video's presentation times need not be those of capture, and readers cannot know which they are."""
+    plain = RECORD | {"input": {"path": "a", "size_hw": [120, 160], "clock": "presentation times"}}
+    assert "need not be those of capture" in methods(tables, plain)
+    own = RECORD | {"input": {"path": "a", "size_hw": [120, 160], "clock": "cam.csv (column time, s)"}}
+    assert "Times of the frames: cam.csv (column time, s)." in methods(tables, own)
+
+
 def test_methods_paragraph_counts(tables: ReportTables) -> None:
     text = methods(tables, RECORD)
     for words in ("160 x 120 px", "200.0 Hz", "nano", "Blinks (n = 1)", "Saccades (n = 3)", "data loss 5.0%"):

@@ -5,8 +5,9 @@ import pytest
 from PIL import Image
 
 from ocusam.core.errors import InputError
+from ocusam.video.pictures import as_rgb
 from ocusam.video.reader import open_video
-from ocusam.video.source import EndOfVideo, Frame, IterableSource, SequenceSource, as_rgb, natural_key
+from ocusam.video.source import EndOfVideo, Frame, IterableSource, SequenceSource, natural_key
 
 
 def flat(value: int, size: tuple[int, int] = (4, 6)) -> np.ndarray:
@@ -117,6 +118,6 @@ def test_a_picture_asked_for_twice_is_loaded_once(tmp_path: Path, monkeypatch: p
         Image.fromarray(flat(i)).save(tmp_path / f"{i}.png")
     source = open_video(tmp_path)
     loads = []
-    monkeypatch.setattr("ocusam.video.source.read_picture", lambda path: loads.append(path) or flat(1))
+    monkeypatch.setattr("ocusam.video.source.read_picture", lambda path, bits: loads.append(path) or flat(1))
     assert [source.read(i).frame_idx for i in (1, 1, 0, 0, 1)] == [1, 1, 0, 0, 1]
     assert len(loads) == 3

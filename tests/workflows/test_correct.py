@@ -279,3 +279,30 @@ def test_a_correction_keeps_the_diameters_in_mm(
     pupil = signals.filter((pl.col("object") == "pupil") & (pl.col("state") == "tracked"))
     assert len(pupil) > 0
     np.testing.assert_allclose(pupil["diameter_mm"], 0.05 * pupil["major_px"], atol=1e-6)
+
+
+def test_a_run_on_a_clock_of_its_own_is_resumed_and_corrected(
+    tmp_path: Path, network: SAM2VideoPredictor
+) -> None:
+    """The times are found again where run, video and times have moved together; others are refused."""
+    (tmp_path / "a").mkdir()
+    video = write_clip(tmp_path / "a" / "clip.mp4", NUM_FRAMES)
+    table = tmp_path / "a" / "cam.csv"
+    times = 5.0 + 0.04 * np.arange(NUM_FRAMES)
+    table.write_text("time\n" + "\n".join(f"{t:.3f}" for t in times))
+    settings = RunSettings(views="none", overlay=False, report=False, times=str(table))
+    run = track_eye(video, ["pupil:14,20"], model=network, out=tmp_path / "a" / "run", settings=settings)
+    wanted = (times * 1e9).round().astype(np.int64).tolist()
+    assert run.signals["timestamp_ns"].unique().sort().to_list() == wanted
+    shutil.move(tmp_path / "a", tmp_path / "b")
+    correct(tmp_path / "b" / "run", "pupil:14,20@30", model=network)
+    after = pl.read_csv(tmp_path / "b" / "run" / "signals.csv")
+    assert after["timestamp_ns"].unique().sort().to_list() == wanted
+    record = json.loads((tmp_path / "b" / "run" / "run.json").read_text())
+    assert record["input"]["clock"] == "cam.csv (column time, s)"
+    again = RunSettings(views="none", overlay=False, report=False, resume=True)
+    with pytest.raises(OutputError, match="input differs"):
+        track_eye(tmp_path / "b" / "clip.mp4", model=network, out=tmp_path / "b" / "run", settings=again)
+    (tmp_path / "b" / "cam.csv").unlink()
+    with pytest.raises(InputError, match=r"times of the run .*put the file back"):
+        correct(tmp_path / "b" / "run", "pupil:14,20@30", model=network)

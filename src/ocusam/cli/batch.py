@@ -28,8 +28,9 @@ def batch(
     source: Annotated[
         Path,
         typer.Argument(
-            help="Folder of videos (subfolders too), or a CSV with the columns video, participant, prompts, "
-            "point, reference, reference_prompts, out, views; only video is required.",
+            help="Folder of videos, TIFF stacks and folders of pictures (subfolders too), or a CSV with the "
+            "columns video, participant, prompts, point, reference, reference_prompts, out, views, times; "
+            "only video is required.",
             show_default=False,
         ),
     ],
@@ -67,6 +68,19 @@ def batch(
     glints: options.Glints = "auto",
     mm_per_px: options.MmPerPx = None,
     iris_mm: options.IrisMm = None,
+    times: Annotated[
+        str | None,
+        typer.Option(
+            "--times",
+            metavar="PATTERN",
+            show_default=False,
+            help="Files with a time for every frame, beside the videos: {name}_times.csv, where {name} "
+            "stands for the video's name without its ending. What they hold: see `ocusam eye --help`.",
+        ),
+    ] = None,
+    times_column: options.TimesColumn = None,
+    times_unit: options.TimesUnit = None,
+    fps: options.Fps = None,
     start_over: Annotated[
         bool,
         typer.Option(
@@ -85,7 +99,7 @@ def batch(
 
     options.read_points(point)  # a misspelt click is told at once, not once per recording
     common = BatchItem("", source, out, "", prompts, tuple(point or ()), reference, reference_prompts, views)
-    items = list_recordings(source, out, common)
+    items = list_recordings(source, out, common, times)
     settings = RunSettings(
         zoom=zoom,
         overlay=overlay,
@@ -101,6 +115,9 @@ def batch(
         glints=glints,
         mm_per_px=mm_per_px,
         iris_mm=iris_mm,
+        times_column=times_column,
+        times_unit=times_unit,
+        fps=fps,
     )
     with _watcher(len(items)) as watcher:
         wanted = BatchOptions(model, weights, device, settings, jobs, start_over=start_over)
@@ -144,13 +161,15 @@ def _report(result: BatchResult, out: Path) -> None:
 
     table = Table()
     for name, how in (("recording", "left"), ("status", "left"), ("frames", "right"), ("frames/s", "right"),
-                      ("tracked", "right"), ("blinks", "right"), ("message", "left")):  # fmt: skip
+                      ("tracked", "right"), ("blinks", "right"), ("look at", "left"),
+                      ("message", "left")):  # fmt: skip
         table.add_column(name, justify=how, overflow="fold")  # type: ignore[arg-type]
     for row in result.summary.iter_rows(named=True):
         share = row["share_tracked"]
         numbers = (row["frames"], row["fps"], None if share is None else f"{share:.1%}", row["blinks"])
         cells = ["" if value is None else str(value) for value in numbers]
-        table.add_row(escape(row["recording"]), row["status"], *cells, escape(row["message"]))
+        told = (escape(row["look_at"] or ""), escape(row["message"]))
+        table.add_row(escape(row["recording"]), row["status"], *cells, *told)
     console.wide().print(table)
     counts = result.summary["status"].value_counts().sort("status").iter_rows()
     console.out().print(", ".join(f"{count} {status}" for status, count in counts))

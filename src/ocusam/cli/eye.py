@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 from ocusam.cli import console, options
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import polars as pl
 
 UNEVEN = 0.1
@@ -41,6 +43,10 @@ def eye(
     glints: options.Glints = "auto",
     mm_per_px: options.MmPerPx = None,
     iris_mm: options.IrisMm = None,
+    times: options.Times = None,
+    times_column: options.TimesColumn = None,
+    times_unit: options.TimesUnit = None,
+    fps: options.Fps = None,
 ) -> None:
     """Eye movements from an eye video: tables (signals, blinks, events, quality, doubtful frames), masks,
     overlay.mp4 and report.html.
@@ -70,6 +76,10 @@ def eye(
         glints=glints,
         mm_per_px=mm_per_px,
         iris_mm=iris_mm,
+        times=None if times is None else str(times),
+        times_column=times_column,
+        times_unit=times_unit,
+        fps=fps,
     )
     with console.bar() as progress:
         recording = track_eye(
@@ -100,9 +110,22 @@ def eye(
             f"view {row['view']} {row['object']}: tracked {row['tracked']}, blink {row['blink']}, "
             f"lost {row['lost']}, data loss {row['data_loss']:.1%}"
         )
-    for line in describe_clock(recording.quality):
+    for line in [*describe_nominal(out), *describe_clock(recording.quality)]:
         screen.print(line)
     screen.print(f"written to {out}")
+
+
+def describe_nominal(run: Path) -> list[str]:
+    """A line where the times of a run in a folder are a guess."""
+    from ocusam.workflows.inputs.frame_times import NOMINAL
+    from ocusam.workflows.session.resume import read_record
+
+    if (read_record(run) or {}).get("input", {}).get("clock") != NOMINAL:
+        return []
+    return [
+        "the pictures carry no times: 30 frames per second are assumed, and all times, durations and "
+        "velocities rest on that; give --fps or --times (into another folder)"
+    ]
 
 
 def describe_clock(quality: pl.DataFrame) -> list[str]:

@@ -218,6 +218,8 @@ def describe(found: Gaze) -> list[str]:
         if row["precision_rms_s2s_deg"] is not None:
             line += f"; RMS-S2S {row['precision_rms_s2s_deg']:.3f} deg"
         lines.append(f"{line}; data loss {row['data_loss']:.1%}")
+        if row["view"] in found.suspects:
+            lines.append(f"view {row['view']}: {found.suspects[row['view']].told()}")
         if row["accuracy_deg"] >= (middle := _by_the_middle(found, row["view"])):
             lines.append(
                 f"view {row['view']}: that is no better than to say always the middle of the targets "

@@ -26,6 +26,7 @@ from ocusam.cli import (
     synth,
     track,
     train,
+    trials,
 )
 from ocusam.core.version import __version__
 
@@ -63,6 +64,7 @@ for _name, _command, _example, _does in (
     ("correct", correct.correct, correct.EXAMPLE, "Click again on any frame of a finished run."),
     ("report", report.report, report.EXAMPLE, "Make report.html of a finished run again."),
     ("gaze", gaze.gaze, gaze.EXAMPLE, "Gaze from a finished run and a table of targets."),
+    ("trials", trials.trials, trials.EXAMPLE, "Pupil and eye movements of every trial."),
     ("eye3d", eye3d.eye3d, eye3d.EXAMPLE, "A 3D model of the eyeball from a finished run."),
     ("export", export.export, export.EXAMPLE, "A run as BIDS, Pupil Core, Parquet, PNG, COCO, NPZ."),
     ("track", track.track, track.EXAMPLE, "Masks of any objects through any video."),

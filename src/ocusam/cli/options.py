@@ -12,8 +12,8 @@ from ocusam.core.prompts import ObjectPrompt, PromptPack, merge_prompts, parse_p
 Video = Annotated[
     Path,
     typer.Argument(
-        help="Video file, a folder of JPEG or PNG pictures, or a recording of Neon, Tobii Glasses 2 or Pupil "
-        "Core (folder or eye video).",
+        help="Video file, a TIFF stack, a folder of pictures (JPEG, PNG, TIFF, BMP), or a recording of "
+        "Neon, Tobii Glasses 2 or Pupil Core (folder or eye video).",
         show_default=False,
     ),
 ]
@@ -164,6 +164,40 @@ IrisMm = Annotated[
         help="Pupil diameters in mm too (diameter_mm in signals.csv), by an assumed diameter of the visible "
         "iris, mm, above 0 (adults: about 11.7, SD 0.42 between people). The iris must be tracked. Not "
         "together with --mm-per-px.",
+    ),
+]
+Times = Annotated[
+    Path | None,
+    typer.Option(
+        "--times",
+        metavar="FILE",
+        show_default=False,
+        help="A time for every frame, in place of the video's own: a table (CSV, TSV; with or without a "
+        "header) or a NumPy file. Numbers in s unless the column's name or --times-unit says otherwise, or "
+        "dates (ISO 8601).",
+    ),
+]
+TimesColumn = Annotated[
+    str | None,
+    typer.Option(
+        "--times-column",
+        metavar="NAME",
+        show_default=False,
+        help="Which column of --times holds them; default: the one called time, timestamp or the like.",
+    ),
+]
+TimesUnit = Annotated[
+    str | None,
+    typer.Option("--times-unit", metavar="s|ms|us|ns", show_default=False, help="Their unit."),
+]
+Fps = Annotated[
+    float | None,
+    typer.Option(
+        "--fps",
+        metavar="HZ",
+        show_default=False,
+        help="Frames per second, in place of the video's own times: for pictures, which carry none (else 30 "
+        "are assumed), and for videos whose times are wrong. Not together with --times.",
     ),
 ]
 Recover = Annotated[

@@ -27,6 +27,10 @@ def track(
     size: options.Size = "fine",
     compiled: options.Compile = False,
     engine: options.Engine = "torch",
+    times: options.Times = None,
+    times_column: options.TimesColumn = None,
+    times_unit: options.TimesUnit = None,
+    fps: options.Fps = None,
 ) -> None:
     """Masks of any objects through any video: masklets/ (COCO RLE in Parquet) and overlay.mp4."""
     from ocusam.workflows.inputs.settings import RunSettings
@@ -51,6 +55,10 @@ def track(
                 size=size,
                 compiled=compiled,
                 engine=engine,
+                times=None if times is None else str(times),
+                times_column=times_column,
+                times_unit=times_unit,
+                fps=fps,
             ),
             progress=progress,
         )

@@ -43,7 +43,7 @@ LISTED = 60
 """Doubtful frames in the page's list; all of them stand in doubtful.csv."""
 
 QUALITY_HEADS = {
-    "view": "view", "object": "object", "frames": "frames", "tracked": "tracked", "blink": "in blinks",
+    "view": "view", "object": "object", "frames": "frames", "tracked": "tracked", "blink": "hidden by blinks",
     "lost": "lost", "data_loss": "data loss", "sampling_hz": "sampling, Hz",
     "effective_frequency_hz": "effective frequency, Hz", "sampling_jitter_ms": "jitter SD, ms",
     "precision_rms_s2s_px": "RMS-S2S, px", "precision_std_px": "STD, px", "bcea_px2": "BCEA (P = .68), px²",

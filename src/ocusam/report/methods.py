@@ -42,6 +42,7 @@ def methods(tables: ReportTables, record: dict[str, Any]) -> str:
     pupil = tables.quality.filter(pl.col("object") == "pupil")
     sentences = [
         _apparatus(pupil, record),
+        _clock(record),
         "The pupil was segmented in every frame by SAM 2's streaming memory, its outline completed by an "
         "ellipse fitted to the visible rim; pupil size is the major axis of that ellipse.",
         f"Blinks (n = {len(tables.blinks)}) were detected from the lid opening{_sources(tables)}, "
@@ -60,7 +61,7 @@ def methods(tables: ReportTables, record: dict[str, Any]) -> str:
         sentences += _calibrated(tables.calibration)
     sentences.append(_events(tables))
     sentences += [_quality(row) for row in pupil.iter_rows(named=True)]
-    return " ".join(sentences)
+    return " ".join(sentence for sentence in sentences if sentence)
 
 
 def _apparatus(pupil: pl.DataFrame, record: dict[str, Any]) -> str:
@@ -75,6 +76,16 @@ def _apparatus(pupil: pl.DataFrame, record: dict[str, Any]) -> str:
         f"input {model.get('image_size', '?')} px; Python {versions.get('python', '?')}, torch "
         f"{versions.get('torch', '?')}, pymovements {versions.get('pymovements', '?')})."
     )
+
+
+def _clock(record: dict[str, Any]) -> str:
+    """Where times come from: readers cannot know whether they are those of capture."""
+    clock = record.get("input", {}).get("clock")
+    if clock is None:
+        return ""
+    if clock == "presentation times":
+        return "Times are the presentation times of the video file, which need not be those of capture."
+    return f"Times of the frames: {clock}."
 
 
 def _scales(scales: list[dict[str, Any]]) -> list[str]:

@@ -48,7 +48,7 @@ from ocusam.tracking.mask_rle import (
     rle_to_mask,
     rles_to,
 )
-from ocusam.video.source import as_rgb
+from ocusam.video.pictures import as_rgb
 
 # How many full-size logits are in memory at a time (256 MiB as float32).
 _ENLARGED_PIXELS = 1 << 26

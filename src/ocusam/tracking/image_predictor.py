@@ -29,7 +29,7 @@ from ocusam.tracking.network_of import network_of
 from ocusam.tracking.postprocess import replace_small_regions, resize_logits
 from ocusam.tracking.prompt_checks import make_boxes, make_point_batch
 from ocusam.video.frames import IMAGE_MEAN, IMAGE_STD
-from ocusam.video.source import as_rgb
+from ocusam.video.pictures import as_rgb
 
 _LOGIT_LIMIT = 32.0
 # Logits that fill a hole or remove a sprinkle, relative to the threshold.

@@ -30,8 +30,9 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 
 from ocusam.core.errors import InputError
+from ocusam.video.pictures import as_rgb
 from ocusam.video.reader import open_video
-from ocusam.video.source import NANOSECONDS, NOMINAL_FPS, Frame, VideoSource, as_rgb
+from ocusam.video.source import NANOSECONDS, NOMINAL_FPS, Frame, VideoSource
 
 # A stream that sends nothing for so long is taken as gone.
 _SILENCE_S = 10.0

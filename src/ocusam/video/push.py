@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ocusam.core.errors import InputError
-from ocusam.video.source import EndOfVideo, Frame, VideoSource, as_rgb, nominal_timestamp_ns
+from ocusam.video.pictures import as_rgb
+from ocusam.video.source import EndOfVideo, Frame, VideoSource, nominal_timestamp_ns
 
 
 class PushSource(VideoSource):

@@ -32,10 +32,10 @@ from numpy.typing import NDArray
 
 from ocusam.core.errors import InputError
 from ocusam.video.packets import PacketIndex, announced_duration, index_packets
+from ocusam.video.pictures import PICTURE_SUFFIXES, read_picture
 from ocusam.video.source import (
     NANOSECONDS,
     NOMINAL_FPS,
-    PICTURE_SUFFIXES,
     EndOfVideo,
     Frame,
     IterableSource,
@@ -43,8 +43,8 @@ from ocusam.video.source import (
     SequenceSource,
     VideoSource,
     nominal_timestamp_ns,
-    read_picture,
 )
+from ocusam.video.stack import TiffStack, is_stack
 
 # What reading backward may keep: the frames between a key frame and the wanted one.
 _BUFFER_BYTES = 64 << 20
@@ -357,10 +357,10 @@ def open_video(source: Any, *, fps: float | None = None) -> VideoSource:
     """Open anything that holds pictures in order.
 
     Args:
-        source: a video file; a folder of JPEG or PNG pictures (natural order); the folder or an eye video of
-            an eye tracker's recording (`recordings`: with its capture times); one picture file; an array
-            (T, H, W) or (T, H, W, 3) of uint8; a list of arrays or Pillow images; any iterable of them (then
-            frames can be read forward only); or a `VideoSource`, which is returned as it is.
+        source: a video file; a TIFF stack; a folder of pictures (natural order); the folder or an eye
+            video of an eye tracker's recording (`recordings`: with its capture times); one picture file; an
+            array (T, H, W) or (T, H, W, 3) of uint8; a list of arrays or Pillow images; any iterable of them
+            (then frames can be read forward only); or a `VideoSource`, which is returned as it is.
         fps: frame rate for pictures that carry no times.
 
     Raises:
@@ -377,6 +377,8 @@ def open_video(source: Any, *, fps: float | None = None) -> VideoSource:
             return recording
         if path.is_dir():
             return PictureFolder(path, fps=fps)
+        if is_stack(path):
+            return TiffStack(path, fps=fps)
         if path.suffix.lower() in PICTURE_SUFFIXES:
             return SequenceSource([read_picture(path)], fps=fps)
         return FileSource(path)

@@ -7,8 +7,7 @@ iterable.
 Notable choices: a source never holds more than a few pictures. `read` is random access by frame number and
 raises `EndOfVideo` past the last frame, so that a source whose length is unknown beforehand ends like any
 other. Pictures of a folder come in natural order (`9.png` before `10.png`). The orientation tag of a
-photograph is ignored, as the published predictor ignores it: folders of frames come from videos. Of grey
-pictures with 16 bits the upper eight are taken.
+photograph is ignored, as the published predictor ignores it: folders of frames come from videos.
 
 What it does not know: networks, prompts, the size a network wants. Pictures without times get those of
 `NOMINAL_FPS` and say so by `fps` being None.
@@ -27,11 +26,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
 
 from ocusam.core.errors import InputError
+from ocusam.video.pictures import PICTURE_SUFFIXES, as_rgb, bits_used, opened, read_picture, spread_over
 
-PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png")
 NOMINAL_FPS = 30.0
 NANOSECONDS = 1_000_000_000
 
@@ -58,46 +56,6 @@ class Frame:
 def nominal_timestamp_ns(frame_idx: int, fps: float | None) -> int:
     """Time of a frame that carries none of its own, from a frame rate (or `NOMINAL_FPS`)."""
     return round(frame_idx * NANOSECONDS / (fps or NOMINAL_FPS))
-
-
-def as_rgb(picture: Any, what: str = "the picture") -> NDArray[np.uint8]:
-    """Return a picture as uint8 (H, W, 3) RGB.
-
-    Args:
-        picture: Pillow image, or an array (H, W), (H, W, 1), (H, W, 3) RGB or (H, W, 4) RGBA, of uint8 or
-            bool.
-        what: how an error calls it.
-
-    Raises:
-        InputError: another shape or type of number.
-    """
-    if isinstance(picture, Image.Image):
-        return np.asarray(_eight_bits(picture).convert("RGB"))
-    if picture is None:
-        raise InputError(f"{what} is None; cv2.imread and cv2.VideoCapture.read give that where they fail.")
-    if isinstance(picture, str | Path):
-        raise InputError(
-            f"{what} is the text {str(picture)!r}; give the picture itself, for example "
-            "np.array(Image.open(path))."
-        )
-    try:
-        array = np.asarray(picture)
-    except (TypeError, ValueError, RuntimeError) as error:  # rows of unequal length; a tensor on a GPU
-        raise InputError(f"{what} is no array ({str(error).splitlines()[0]}).") from None
-    if array.dtype == np.bool_:
-        array = array.astype(np.uint8) * 255
-    if array.dtype != np.uint8:
-        raise InputError(
-            f"{what} holds {array.dtype} values; give uint8 (0 to 255), of 16-bit pictures the upper eight "
-            "bits."
-        )
-    if array.ndim == 2:
-        array = array[:, :, None]
-    if array.ndim != 3 or array.shape[2] not in (1, 3, 4) or 0 in array.shape:
-        raise InputError(f"{what} has shape {array.shape}; give (height, width) or (height, width, 3).")
-    if array.shape[2] == 1:
-        array = np.repeat(array, 3, axis=2)
-    return np.ascontiguousarray(array[:, :, :3])
 
 
 def natural_key(name: str) -> list[tuple[int, int, str]]:
@@ -193,6 +151,9 @@ class SequenceSource(VideoSource):
         pictures: uint8 arrays or Pillow images of one size.
         fps: frames per second; None: unknown, times then follow `NOMINAL_FPS`.
         timestamps_ns: (T,) presentation times that overrule `fps`.
+
+    Attributes:
+        nominal: whether its times are nobody's but `NOMINAL_FPS`.
     """
 
     def __init__(
@@ -206,6 +167,7 @@ class SequenceSource(VideoSource):
             raise InputError("The video holds no frame: give at least one picture.")
         self._pictures = pictures
         self._fps = fps
+        self.nominal = fps is None and timestamps_ns is None
         self._times = _check_times(timestamps_ns, len(pictures), fps)
         self._size: tuple[int, int] | None = None
         self._last: Frame | None = None  # several views ask for the same picture
@@ -257,7 +219,7 @@ class SequenceSource(VideoSource):
 
 
 class PictureFolder(SequenceSource):
-    """The JPEG and PNG pictures of a folder in natural order; other files are passed over.
+    """The pictures of a folder (JPEG, PNG, TIFF, BMP) in natural order; other files are passed over.
 
     Raises:
         InputError: no such picture in the folder, or one that cannot be read.
@@ -269,13 +231,14 @@ class PictureFolder(SequenceSource):
         if not paths:
             raise InputError(f"The folder {folder} holds no pictures ({', '.join(PICTURE_SUFFIXES)}).")
         self.paths = sorted(paths, key=lambda path: natural_key(path.name))
+        self._bits = bits_used(opened(self.paths[i]) for i in spread_over(len(self.paths)))
         super().__init__(self.paths, fps=fps)
 
     def _name(self, frame_idx: int) -> str:
         return f"The picture {self.paths[frame_idx]}"
 
     def _picture(self, frame_idx: int) -> Any:
-        return read_picture(self.paths[frame_idx])
+        return read_picture(self.paths[frame_idx], self._bits)
 
 
 class IterableSource(VideoSource):
@@ -347,30 +310,6 @@ class IterableSource(VideoSource):
         self._recent.append(Frame(frame_idx, time_ns, image))
         self._times.append(time_ns)
         return True
-
-
-def read_picture(path: Path) -> Image.Image:
-    """Open one picture file as RGB.
-
-    Raises:
-        InputError: no such file, or not a picture.
-    """
-    try:
-        with Image.open(path) as picture:
-            return _eight_bits(picture).convert("RGB")
-    except FileNotFoundError:
-        raise InputError(f"No such file: {path}.") from None
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
-        raise InputError(f"The picture {path} cannot be read ({error}).") from None
-
-
-def _eight_bits(picture: Image.Image) -> Image.Image:
-    """Grey of 16 bits as its upper eight; Pillow itself would cut off everything above 255."""
-    if not picture.mode.startswith("I"):
-        return picture
-    values = np.asarray(picture)
-    wide = picture.mode != "I" or int(values.max()) > 255
-    return Image.fromarray((values >> 8 if wide else values).clip(0, 255).astype(np.uint8))
 
 
 def _check_times(

@@ -25,7 +25,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ocusam.core.errors import InputError, OutputError
-from ocusam.video.source import NANOSECONDS, as_rgb
+from ocusam.video.pictures import as_rgb
+from ocusam.video.source import NANOSECONDS
 
 _CLOCK = Fraction(1, 90_000)  # seconds per tick, as in the MPEG systems
 

@@ -36,6 +36,7 @@ from ocusam.workflows.batch_summary import (
     INTERRUPTED,
     NOT_RUN,
     Row,
+    before,
     finished_row,
     make_row,
     make_table,
@@ -139,7 +140,7 @@ def run_batch(
     waiting: list[int] = []
     for index, item in enumerate(items):
         if run_status(item.out) == FINISHED:
-            rows[index] = finished_row(item, "was finished before")
+            rows[index] = finished_row(item, before(item, options.settings))
             watcher.done(rows[index])
         else:
             waiting.append(index)
@@ -199,7 +200,12 @@ def run_item(
         weights=options.weights,
         device=options.device,
         out=item.out,
-        settings=replace(options.settings, views=item.views, resume=unfinished),
+        settings=replace(
+            options.settings,
+            views=item.views,
+            times=None if item.times is None else str(item.times),
+            resume=unfinished,
+        ),
         progress=progress,
     )
 

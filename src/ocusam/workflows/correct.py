@@ -30,13 +30,14 @@ from ocusam.core.prompts import ObjectPrompt, PromptPack, check_inside
 from ocusam.engines.choice import TORCH
 from ocusam.tracking.session import VideoSession
 from ocusam.tracking.snapshot import put
-from ocusam.video.reader import open_video
 from ocusam.workflows.eye import EyeWork
+from ocusam.workflows.inputs.frame_times import open_timed
 from ocusam.workflows.inputs.input_size import FINE
 from ocusam.workflows.inputs.prompt_pack import FILE_NAME, prompt_to_json, read_json, write_json
 from ocusam.workflows.inputs.prompt_tables import as_pack
 from ocusam.workflows.inputs.settings import FLOAT32, PromptsLike, RunSettings
 from ocusam.workflows.inputs.zoom import zoomed
+from ocusam.workflows.session.clock_record import settings_of_record
 from ocusam.workflows.session.follow import Progress, Tracker
 from ocusam.workflows.session.going import go_on
 from ocusam.workflows.session.job import Job, Tracked, Work, conclude, input_record, open_session
@@ -172,7 +173,8 @@ def _reopen(
     known = old["model"]
     if model is None and known["weights"] is None:
         raise InputError("The run was made with a ready predictor: give it again as model.")
-    source = open_video(video)
+    settings = settings_of_record(old, folder)
+    source = open_timed(video, settings)
     stack.callback(source.close)
     opened = open_predictor(
         known["model"] if model is None else model,
@@ -185,9 +187,8 @@ def _reopen(
             engine=known.get("engine", TORCH),
         ),
     )
-    record = {**old, "input": input_record(video, source, folder), "model": opened.record}
+    record = {**old, "input": input_record(video, source, folder, settings), "model": opened.record}
     check_same(folder, old, record, prompts_given=False)
-    settings = RunSettings(**old["settings"])
     whole = [View(i, (x0, y0, x1, y1)) for i, (x0, y0, x1, y1) in enumerate(old["views"])]
     views = zoomed(whole, settings.zoom)
     pack = read_json(folder / FILE_NAME)

@@ -32,10 +32,10 @@ from ocusam.core.prompts import ObjectPrompt, PromptPack, check_inside, check_na
 from ocusam.eye.candidates import find_candidates
 from ocusam.eye.signals import KNOWN_OBJECTS, KNOWN_PATTERN
 from ocusam.eye.whole_frame import measure_object
-from ocusam.video.reader import open_video
 from ocusam.video.source import IterableSource, VideoSource
 from ocusam.video.thinned import ThinnedSource
 from ocusam.workflows.find.clicks import ClearClicks
+from ocusam.workflows.inputs.frame_times import open_timed
 from ocusam.workflows.inputs.settings import RunSettings
 from ocusam.workflows.inputs.views import plan_views
 from ocusam.workflows.inputs.zoom import AUTO, OFF, Choice, Sighting, choose, zoom_text, zoomed
@@ -98,7 +98,7 @@ def zoom_start(
     if out is not None and not settings.resume:
         check_free(Path(out))
     check_names(pack.prompts, KNOWN_OBJECTS, pattern=KNOWN_PATTERN)
-    source = open_video(video)
+    source = open_timed(video, settings)
     try:
         pack.check_size(source.size)
         check_inside(pack.prompts, source.size, source.num_frames)

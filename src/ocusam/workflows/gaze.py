@@ -13,7 +13,6 @@ What it does not know: the video; nothing is tracked here.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -25,7 +24,7 @@ from ocusam.core.errors import InputError
 from ocusam.eye.calibration import Calibration
 from ocusam.eye.quality import doubtful
 from ocusam.eye.targets import VALIDATION, make_targets
-from ocusam.workflows.inputs.table_text import decoded, separator
+from ocusam.workflows.inputs.table_text import read_table
 from ocusam.workflows.results.export_tables import eyes_of_views
 from ocusam.workflows.results.eye3d_tables import read_eye3d, with_directions
 from ocusam.workflows.results.eye_tables import read_tables, rules_of
@@ -122,47 +121,12 @@ def run_gaze(
 
 
 def read_targets(path: Path) -> pl.DataFrame:
-    """A table of targets, separated by commas, semicolons or tabs; between semicolons or tabs a number's
-    comma is its decimal point, as spreadsheets of many countries write it. UTF-8, UTF-16 with its mark (a
-    spreadsheet's "Unicode text") or Windows-1252. Rows without any value are left out.
+    """A table of targets (`inputs.table_text.read_table`).
 
     Raises:
         InputError: it cannot be read.
     """
-    try:
-        text = decoded(path.read_bytes())
-    except FileNotFoundError:
-        raise InputError(f"There is no table of targets {path}.") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"The targets {path} cannot be read ({error}).") from None
-    if not text.strip():
-        raise InputError(f"The table of targets {path} is empty.")
-    between = separator(text)
-    numbers = re.findall(rf"(?:^|{between})[ \"]*[+-]?\d*([.,])\d+(?=[ \"]*(?:{between}|\r?$))", text, re.M)
-    try:
-        table = pl.read_csv(
-            text.encode(),
-            separator=between,
-            decimal_comma=between != "," and "," in numbers and "." not in numbers,
-            infer_schema_length=None,
-        )
-    except pl.exceptions.PolarsError as error:
-        raise InputError(
-            f"The targets {path} cannot be read ({_uneven(text, between) or str(error).splitlines()[0]})."
-        ) from None
-    table = table.with_columns(pl.col(pl.String).str.strip_chars().replace("", None))
-    table = table.filter(~pl.all_horizontal(pl.all().is_null()))
-    return table.rename({name: name.strip() for name in table.columns})
-
-
-def _uneven(text: str, between: str) -> str:
-    """The first line with more cells than the header, in words; "" without one."""
-    header, *lines = text.strip().splitlines()
-    for number, line in enumerate(lines, start=2):
-        if (cells := line.count(between) + 1) > (named := header.count(between) + 1):
-            hint = "; decimal commas need semicolons or tabs between the cells" if between == "," else ""
-            return f"line {number} has {cells} cells, the header {named}{hint}"
-    return ""
+    return read_table(path, "targets")
 
 
 def write_gaze(folder: Path, gaze: Gaze, facts: dict[str, Any]) -> None:

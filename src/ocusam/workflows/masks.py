@@ -31,7 +31,7 @@ from ocusam.report.all_masks import draw_all_masks
 from ocusam.tracking.automatic_masks import SAM2AutomaticMaskGenerator
 from ocusam.tracking.mask_rle import rle_to_coco, rle_to_mask
 from ocusam.tracking.network_of import network_of
-from ocusam.video.source import as_rgb, read_picture
+from ocusam.video.pictures import as_rgb, read_picture
 from ocusam.workflows.session.follow import Progress
 from ocusam.workflows.session.models import OpenedModel, open_predictor
 from ocusam.workflows.session.run_folder import RunFolder, check_free, describe_input

@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from ocusam.core.prompts import PromptPack
-from ocusam.video.reader import open_video
 from ocusam.video.source import VideoSource
 from ocusam.workflows.find.find_eye import Finding, Progress, find_eye, nothing_found
 from ocusam.workflows.find.judge import judge_of
+from ocusam.workflows.inputs.frame_times import open_timed
 from ocusam.workflows.inputs.settings import RunSettings
 from ocusam.workflows.session.models import OpenedModel, open_predictor
 from ocusam.workflows.session.resume import read_record
@@ -63,7 +63,7 @@ def start_without_click(
     """
     if out is not None:
         check_free(Path(out))
-    source = open_video(video)
+    source = open_timed(video, settings)
     try:
         opened = open_predictor(model, weights, device, settings)
         finding = find_eye(source, judge_of(opened.predictor), views=settings.views, progress=progress)

@@ -6,7 +6,8 @@ from numpy.typing import NDArray
 
 from fake_predictor import eye_picture, eye_truth
 from ocusam.core.geometry import Ellipse
-from ocusam.video.source import Frame, as_rgb
+from ocusam.video.pictures import as_rgb
+from ocusam.video.source import Frame
 from ocusam.workflows.find.judge import Judge, judge_of
 from ocusam.workflows.find.live_search import EVERY_NS, LiveSearch
 from ocusam.workflows.find.weighing import CONVINCING

@@ -1,9 +1,11 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from ocusam.core.errors import InputError
-from ocusam.workflows.inputs.recording_list import BatchItem, list_recordings
+from ocusam.workflows.inputs.recording_list import FEWEST_PICTURES, BatchItem, list_recordings
 
 
 def touch(*paths: Path) -> None:
@@ -84,3 +86,27 @@ def test_other_sources_are_refused(tmp_path: Path) -> None:
     touch(tmp_path / "v.mp4")
     with pytest.raises(InputError, match="ocusam eye"):
         list_recordings(tmp_path / "v.mp4", tmp_path / "out")
+
+
+def test_stacks_and_folders_of_pictures_are_recordings(tmp_path: Path) -> None:
+    """They were passed over without a word."""
+    page = Image.fromarray(np.zeros((4, 6), np.uint8))
+    (tmp_path / "in").mkdir()
+    page.save(tmp_path / "in" / "stack.tif", save_all=True, append_images=[page])
+    page.save(tmp_path / "in" / "figure.tif")
+    touch(*(tmp_path / "in" / "mouse1" / f"frame_{i}.tiff" for i in range(FEWEST_PICTURES)))
+    touch(*(tmp_path / "in" / "few" / f"{i}.png" for i in range(3)), tmp_path / "in" / "few" / "v.mj2")
+    names = [item.name for item in list_recordings(tmp_path / "in", tmp_path / "out")]
+    assert names == ["few/v", "mouse1", "stack"]
+    (alone,) = list_recordings(tmp_path / "in" / "mouse1", tmp_path / "out")
+    assert alone.video == tmp_path / "in" / "mouse1"
+
+
+def test_files_of_times(tmp_path: Path) -> None:
+    touch(tmp_path / "in" / "a.mp4", *(tmp_path / "in" / "b" / f"{i}.png" for i in range(FEWEST_PICTURES)))
+    items = list_recordings(tmp_path / "in", tmp_path / "out", times="{name}_times.csv")
+    assert [item.times for item in items] == [tmp_path / "in" / f"{name}_times.csv" for name in "ab"]
+    table = write_csv(tmp_path, "video,times", "in/a.mp4,clock.csv", "in/b,")
+    own, other = list_recordings(table, tmp_path / "out", times="{name}/t.csv")
+    assert (own.times, other.times) == (tmp_path / "clock.csv", tmp_path / "in" / "b" / "t.csv")
+    assert all(item.times is None for item in list_recordings(tmp_path / "in", tmp_path / "out"))

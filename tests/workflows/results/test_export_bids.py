@@ -40,6 +40,8 @@ def test_one_file_for_each_eye_with_its_sidecar(run: FinishedRun, tmp_path: Path
     assert (sidecar["SamplingFrequency"], sidecar["SampleCoordinateSystem"]) == (50.0, "custom")
     assert sidecar["Columns"][:4] == ["timestamp", "x_coordinate", "y_coordinate", "pupil_size"]
     assert "diameter" in sidecar["pupil_size"]["Description"]
+    # Whether these are times of capture, only the clock says.
+    assert sidecar["timestamp"]["Description"] == "Time stamp of the frame; clock: presentation times."
 
     rows = table(beh / f"{stem}1_physio.tsv.gz")
     assert len(rows) == FRAMES and {len(row) for row in rows} == {len(sidecar["Columns"])}

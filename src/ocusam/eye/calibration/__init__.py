@@ -12,6 +12,7 @@ from ocusam.eye.calibration.fit import (
     calibrate,
     drift,
 )
+from ocusam.eye.calibration.suspects import Suspect, suspect
 
 __all__ = [
     "CHECK_COLUMNS",
@@ -22,6 +23,8 @@ __all__ = [
     "OUTSIDE_TARGETS",
     "Calibration",
     "Choice",
+    "Suspect",
     "calibrate",
     "drift",
+    "suspect",
 ]

@@ -233,9 +233,9 @@ def calibrate(
         mine: Calibration | None = None
         for model, with_size in itertools.product(models, _sizes(held, choice)):
             # Without one place there must still be as many as the polynomial has terms.
-            if places < _least_places(model):
+            if places < least_places(model):
                 continue
-            fitted = _fit(held, reasons, (feature, reflection, model, with_size))
+            fitted = fit_held(held, reasons, (feature, reflection, model, with_size))
             tried.append((feature, reflection, model, with_size, fitted.accuracy))
             if mine is None or fitted.accuracy < HAIR * mine.accuracy:
                 mine = fitted
@@ -247,7 +247,7 @@ def calibrate(
     if best is None:
         asked = f" ({choice.model})" if choice.model else ""
         raise InputError(
-            f"A calibration{asked} needs at least {_least_places(choice.model or 'linear')} targets at "
+            f"A calibration{asked} needs at least {least_places(choice.model or 'linear')} targets at "
             f"different places with {MIN_SAMPLES} valid samples each; of {len(targets)} targets "
             f"{most[0]} places are such. {'; '.join(most[1][:3])}".strip()
         )
@@ -298,7 +298,8 @@ def _candidates(eye: EyeRows, choice: Choice) -> list[tuple[str, str]]:
     return found
 
 
-def _least_places(model: str) -> int:
+def least_places(model: str) -> int:
+    """How many places a polynomial needs, one of them left out."""
     return max(MIN_PLACES, len(MODELS[model]) + 1)
 
 
@@ -323,7 +324,8 @@ def _design(features: FloatArray, model: str, with_size: bool) -> FloatArray:
     return np.stack(columns, axis=-1)
 
 
-def _fit(held: Sequence[Held], reasons: dict[int, str], what: tuple[str, str, str, bool]) -> Calibration:
+def fit_held(held: Sequence[Held], reasons: dict[int, str], what: tuple[str, str, str, bool]) -> Calibration:
+    """A calibration of one kind (feature, reflection, model, with size), with its accuracy."""
     feature, reflection, model, with_size = what
     parts = [h.bins() for h in held]
     bins, xy = np.concatenate(parts), np.repeat([h.place for h in held], [len(p) for p in parts], axis=0)

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from ocusam.model.sam2 import SAM2
 from ocusam.tracking.image_predictor import SAM2ImagePredictor, picture_to_still_input
-from ocusam.video.source import as_rgb
+from ocusam.video.pictures import as_rgb
 from ocusam.workflows.find.part_map import PartMap, part_map
 
 BoolArray = NDArray[np.bool_]

@@ -38,7 +38,7 @@ from pycocotools import mask as coco
 
 from ocusam.core.errors import InputError, OutputError, PromptError
 from ocusam.core.prompts import ObjectPrompt, PromptPack, ReferencePicture, merge_prompts
-from ocusam.video.source import as_rgb, read_picture
+from ocusam.video.pictures import as_rgb, read_picture
 
 VERSION = 1
 FILE_NAME = "prompts.json"

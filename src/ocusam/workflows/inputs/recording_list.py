@@ -13,10 +13,13 @@ what was given for all:
     reference_prompts   what is annotated on it
     out                 folder of this recording's run; relative to the batch's folder
     views               auto, none or COLUMNSxROWS
+    times               file with a time for every frame (`inputs.frame_times`); relative to the CSV
 
 Notable choices: an unknown column is refused, since a misspelt one would be ignored for hours. A folder is
-searched with its subfolders; a run's folder inside it is no recording; of an eye tracker's recording
-(`video.recordings`) the eye videos are taken, its scene video is not. In a folder, prompts may stand beside
+searched with its subfolders; a run's folder inside it is no recording; a folder of many pictures is one, and
+so is a TIFF of several pages; of an eye tracker's recording (`video.recordings`) the eye videos are taken,
+not its scene video. Files of times are never guessed: where a pattern names them and one is absent, that
+recording fails. In a folder, prompts may stand beside
 a video as `NAME.prompts.json`; the folder a video lies in (below the one given) counts as the participant.
 
 What it does not know: whether a video can be read. That shows when its turn comes, and stops no other.
@@ -32,14 +35,24 @@ from pathlib import Path
 
 from ocusam.core.errors import InputError
 from ocusam.core.prompts import parse_point
+from ocusam.video.pictures import PICTURE_SUFFIXES
 from ocusam.video.recordings import separate_videos
 from ocusam.video.source import natural_key
+from ocusam.video.stack import STACK_SUFFIXES, is_stack
 from ocusam.workflows.inputs.table_text import decoded, separator
 
-VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".mjpeg")
-COLUMNS = ("video", "participant", "prompts", "point", "reference", "reference_prompts", "out", "views")
+VIDEO_SUFFIXES = (
+    ".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".mjpeg", ".mjpg", ".mj2",
+    ".ts", ".mts", ".m2ts", ".h264", ".y4m", ".asf", ".flv", ".3gp", ".ogv", *STACK_SUFFIXES,
+)  # fmt: skip
+COLUMNS = (
+    "video", "participant", "prompts", "point", "reference", "reference_prompts", "out", "views", "times",
+)  # fmt: skip
+_VIDEOS = tuple(suffix for suffix in VIDEO_SUFFIXES if suffix not in STACK_SUFFIXES)
+FEWEST_PICTURES = 10
+"""From so many pictures on a folder counts as a recording."""
 _NAMES = {",": "commas", ";": "semicolons", "\t": "tabs"}
-_PATHS = ("video", "prompts", "reference", "reference_prompts")
+_PATHS = ("video", "prompts", "reference", "reference_prompts", "times")
 
 
 @dataclass(frozen=True)
@@ -56,6 +69,7 @@ class BatchItem:
         reference: annotated picture shown before the video.
         reference_prompts: what is annotated on it.
         views: see `workflows.views.plan_views`.
+        times: file with a time for every frame.
     """
 
     name: str
@@ -67,15 +81,20 @@ class BatchItem:
     reference: Path | None = None
     reference_prompts: Path | None = None
     views: str = "auto"
+    times: Path | None = None
 
 
-def list_recordings(source: str | Path, out: str | Path, common: BatchItem | None = None) -> list[BatchItem]:
+def list_recordings(
+    source: str | Path, out: str | Path, common: BatchItem | None = None, times: str | None = None
+) -> list[BatchItem]:
     """The recordings of a folder or a CSV.
 
     Args:
         source: folder of videos, or CSV file.
         out: folder of the batch; each recording's run gets a folder in it.
         common: prompts, points, reference and views for all that have none of their own.
+        times: name of the file of times beside each video, "{name}" standing for the video's name without
+            its ending; for all that have none of their own. None: the videos' own times.
 
     Raises:
         InputError: no such file, no recordings, an unknown column, two recordings with one folder.
@@ -90,6 +109,8 @@ def list_recordings(source: str | Path, out: str | Path, common: BatchItem | Non
         raise InputError(f"{source} is a video: give a folder of videos or a CSV, or use `ocusam eye`.")
     else:
         items = _from_csv(source, out, common)
+    if times is not None:
+        items = [replace(i, times=i.times or i.video.parent / _filled(times, i.video)) for i in items]
     seen: dict[Path, BatchItem] = {}
     for item in items:
         other = seen.setdefault(item.out.resolve(), item)
@@ -101,10 +122,17 @@ def list_recordings(source: str | Path, out: str | Path, common: BatchItem | Non
     return items
 
 
+def _filled(pattern: str, video: Path) -> str:
+    return pattern.replace("{name}", video.name if video.is_dir() else video.stem)
+
+
 def _from_folder(folder: Path, out: Path, common: BatchItem) -> list[BatchItem]:
     paths = sorted(_videos(folder, out.resolve()), key=lambda p: natural_key(str(p.relative_to(folder))))
     if not paths:
-        raise InputError(f"The folder {folder} holds no videos ({', '.join(VIDEO_SUFFIXES)}).")
+        raise InputError(
+            f"The folder {folder} holds no videos ({', '.join(VIDEO_SUFFIXES)}), and no folder in it holds "
+            f"{FEWEST_PICTURES} pictures or more ({', '.join(PICTURE_SUFFIXES)})."
+        )
     whole = [path.name if path == folder else str(path.relative_to(folder)) for path in paths]
     stems = [n if p.is_dir() else str(Path(n).with_suffix("")) for n, p in zip(whole, paths, strict=True)]
     items = []
@@ -131,15 +159,26 @@ def _videos(folder: Path, out: Path) -> list[Path]:
     found: list[Path] = separate_videos(folder)
     if found:
         return found
-    for path in folder.iterdir():
-        if path.name.startswith(".") or path.resolve() == out:
-            continue
+    inside = [path for path in folder.iterdir() if not path.name.startswith(".") and path.resolve() != out]
+    if _is_pictures(inside):
+        found.append(folder)
+    for path in inside:
         if path.is_dir():
             if not (path / "run.json").exists():
                 found += _videos(path, out)
-        elif path.suffix.lower() in VIDEO_SUFFIXES:
+        elif path.suffix.lower() in (STACK_SUFFIXES if is_stack(path) else _VIDEOS):
             found.append(path)
     return found
+
+
+def _is_pictures(inside: list[Path]) -> bool:
+    """Whether a folder with these contents is a recording: many pictures, of one frame each, and no video."""
+    kinds = [path.suffix.lower() for path in inside if path.is_file()]
+    if sum(kind in PICTURE_SUFFIXES for kind in kinds) < FEWEST_PICTURES:
+        return False
+    videos = [kind for kind in kinds if kind in _VIDEOS]
+    stacks = [path for path in inside if path.suffix.lower() in STACK_SUFFIXES]
+    return not videos and not any(is_stack(path) for path in stacks[:2])
 
 
 def _from_csv(path: Path, out: Path, common: BatchItem) -> list[BatchItem]:
@@ -192,6 +231,7 @@ def _from_row(cells: dict[str, str], folder: Path, out: Path, common: BatchItem,
         reference=paths.get("reference", common.reference),
         reference_prompts=paths.get("reference_prompts", common.reference_prompts),
         views=cells.get("views") or common.views,
+        times=paths.get("times"),
     )
 
 

@@ -16,6 +16,7 @@ from ocusam.core.errors import InputError, PromptError
 from ocusam.core.prompts import ObjectPrompt, merge_prompts, parse_point
 from ocusam.engines.choice import ENGINES, TORCH
 from ocusam.eye.scale import Scaling
+from ocusam.workflows.inputs.frame_times import check_clock
 from ocusam.workflows.inputs.glints import wanted_glints
 from ocusam.workflows.inputs.input_size import FINE, parse_size
 from ocusam.workflows.inputs.zoom import AUTO, parse_zoom
@@ -91,6 +92,10 @@ class RunSettings:
             follows from the tracked iris (`eye.scale`); None: not assumed. At most one of both (`ocusam eye`
             only).
         resume: go on with the run that the output folder holds; begin where it holds none.
+        times: a file with the time of every frame, in place of the video's own times
+            (`frame_times.read_times`).
+        times_column, times_unit: which of its columns, and s, ms, us or ns; None: by the columns' names.
+        fps: frames per second, in place of the video's own times. Not together with `times`.
     """
 
     views: str = "auto"
@@ -111,6 +116,10 @@ class RunSettings:
     mm_per_px: float | None = None
     iris_mm: float | None = None
     resume: bool = False
+    times: str | None = None
+    times_column: str | None = None
+    times_unit: str | None = None
+    fps: float | None = None
 
     def __post_init__(self) -> None:
         parse_zoom(self.zoom)
@@ -118,6 +127,8 @@ class RunSettings:
         object.__setattr__(self, "glints", str(self.glints))  # 2 and "2" are the same run
         check_computing(self)
         _ = self.scaling  # refuses what cannot be
+        object.__setattr__(self, "times", None if self.times is None else str(self.times))  # may be a Path
+        check_clock(self)
         if self.chunk_frames < 1 or self.snapshot_frames < 0:
             raise InputError(
                 f"chunk_frames={self.chunk_frames}, snapshot_frames={self.snapshot_frames}: give at least 1 "
@@ -130,8 +141,9 @@ class RunSettings:
         return Scaling(self.mm_per_px, self.iris_mm)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON: what decides the result."""
-        return {key: value for key, value in asdict(self).items() if key != "resume"}
+        """Plain values for JSON: what decides the result. Whence the times came is a matter of the input."""
+        apart = ("resume", "times", "times_column", "times_unit", "fps")
+        return {key: value for key, value in asdict(self).items() if key not in apart}
 
 
 PromptsLike = Iterable[ObjectPrompt | str] | Mapping[str, Any] | str | ObjectPrompt

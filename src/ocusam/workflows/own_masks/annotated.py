@@ -23,8 +23,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ocusam.core.errors import InputError
+from ocusam.video.pictures import as_rgb, read_picture
 from ocusam.video.reader import open_video
-from ocusam.video.source import VideoSource, as_rgb, read_picture
+from ocusam.video.source import VideoSource
 from ocusam.workflows.scoring.davis_folders import read_values
 
 Mask = NDArray[np.bool_]

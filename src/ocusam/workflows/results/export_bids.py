@@ -304,7 +304,7 @@ def _physio_sidecar(
         "SoftwareName": "ocusam",
         "SoftwareVersions": run.record.get("ocusam", __version__),
         "Model": _model(run),
-        "timestamp": _column(f"Time at which the frame was taken; clock: {clock}.", "s"),
+        "timestamp": _column(f"Time stamp of the frame; clock: {clock}.", "s"),
         "x_coordinate": _column(f"Horizontal position of the pupil's centre {where}.", "pixel"),
         "y_coordinate": _column(f"Vertical position of the pupil's centre {where}.", "pixel"),
         "pupil_size": _column("diameter: major axis (full) of the ellipse of the whole pupil.", "pixel"),

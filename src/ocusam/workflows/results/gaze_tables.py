@@ -32,8 +32,10 @@ from ocusam.eye.calibration import (
     OUTSIDE_TARGETS,
     Calibration,
     Choice,
+    Suspect,
     calibrate,
     drift,
+    suspect,
 )
 from ocusam.eye.calibration.both_eyes import eyes_of
 from ocusam.eye.calibration.held_gaze import DIRECTION_COLUMNS, EYE3D
@@ -95,6 +97,7 @@ class Gaze:
         screen: or None.
         rules: how events were found.
         both: gaze of both eyes together; None with one eye.
+        suspects: view -> the one mistake in the targets that would explain a poor calibration.
     """
 
     table: pl.DataFrame
@@ -105,6 +108,7 @@ class Gaze:
     screen: Screen | None
     rules: EventRules
     both: BothEyes | None = None
+    suspects: dict[int, Suspect] = field(default_factory=dict)
 
     def summary(self) -> pl.DataFrame:
         """One row per view: accuracy (leave-one-out, and on validation targets), precision of the whole
@@ -148,6 +152,7 @@ class Gaze:
             "targets": self.targets.to_dicts(),
             "summary": self.summary().to_dicts(),
             "both": self.both.summary() if self.both is not None else None,
+            "suspects": {str(view): asdict(found) for view, found in self.suspects.items()},
         }
 
     def to_pymovements(self, view: int | None = None) -> Any:
@@ -207,9 +212,11 @@ def calibrate_recording(
             skipped[view] = str(error)
     if not found:
         raise InputError(" ".join(dict.fromkeys(skipped.values())))
-    return apply_calibrations(
+    odd = {view: suspect(mine, tables.signals, made, **known, view=view) for view, mine in found.items()}
+    gaze = apply_calibrations(
         tables, found, made.filter(pl.col("use") == VALIDATION), settings=settings, skipped=skipped
     )
+    return replace(gaze, suspects={view: mistake for view, mistake in odd.items() if mistake is not None})
 
 
 def apply_calibrations(

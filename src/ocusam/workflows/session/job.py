@@ -30,13 +30,14 @@ from ocusam.core.version import __version__
 from ocusam.eye.long_rows import LongRows
 from ocusam.tracking.ahead import threads_of_tracking
 from ocusam.tracking.snapshot import put
-from ocusam.video.reader import open_video
 from ocusam.video.source import VideoSource
 from ocusam.workflows.find.clicks import ClearClicks
+from ocusam.workflows.inputs.frame_times import open_timed
 from ocusam.workflows.inputs.prompt_pack import FILE_NAME, read_json, write_json
 from ocusam.workflows.inputs.settings import RunSettings, with_cross_negatives
 from ocusam.workflows.inputs.views import plan_views, split_prompts
 from ocusam.workflows.inputs.zoom import zoomed
+from ocusam.workflows.session.clock_record import clock_record
 from ocusam.workflows.session.follow import NO_PROMPT, Progress, Tracker
 from ocusam.workflows.session.going import go_on, with_how_to_go_on
 from ocusam.workflows.session.masklets import Masklets
@@ -159,7 +160,7 @@ def prepare(
     if kind.known_names is not None:
         shown = [prompt for reference in pack.references for prompt in reference.prompts]
         check_names([*pack.prompts, *shown], kind.known_names, pattern=kind.pattern)
-    source = open_video(video)
+    source = open_timed(video, settings)
     try:
         whole = plan_views(source.size, settings.views)
         views = zoomed(whole, settings.zoom)
@@ -182,7 +183,7 @@ def prepare(
     if out is not None:
         record = {
             "job": kind.name,
-            "input": input_record(video, source, Path(out)),
+            "input": input_record(video, source, Path(out), settings),
             "model": opened.record,
             "prompts": [p.to_dict() for p in pack.prompts],
             "references": [
@@ -200,14 +201,14 @@ def prepare(
     return Job(source, list(pack.prompts), views, opened, settings, folder, pack.references)
 
 
-def input_record(video: Any, source: VideoSource, folder: Path) -> dict[str, Any]:
+def input_record(video: Any, source: VideoSource, folder: Path, settings: RunSettings) -> dict[str, Any]:
     """What the `run.json` of a `folder` says of the input, by which it is known again."""
     return {
         **describe_input(video, folder),
         "size_hw": list(source.size),
         "fps": source.fps,
         "frames_announced": source.num_frames,
-        "clock": getattr(source, "clock", "presentation times"),
+        **clock_record(settings, source, folder),
     }
 
 

@@ -38,6 +38,7 @@ from typing import Any
 
 from ocusam.core.errors import InputError, OutputError
 from ocusam.workflows.session.atomic import write_bytes
+from ocusam.workflows.session.clock_record import FREE as CLOCK_FREE
 from ocusam.workflows.session.passes import Pass
 
 LOG = "session.json"
@@ -57,7 +58,7 @@ _SAME = {
 # What may change: the file may lie elsewhere, pictures for people can be had or not, and the scale of
 # diameters in mm is applied at the end to what is stored in px.
 _FREE = {
-    "input": {"path", "path_from_run"},
+    "input": {"path", "path_from_run", *CLOCK_FREE},
     "model": {"weights", "packaged"},
     "settings": {"overlay", "report", "mm_per_px", "iris_mm"},
 }

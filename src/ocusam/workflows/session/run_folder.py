@@ -31,8 +31,9 @@ import polars as pl
 
 from ocusam.core.errors import OcusamError, OutputError
 from ocusam.core.version import __version__
+from ocusam.video.pictures import PICTURE_SUFFIXES
 from ocusam.video.recordings import recording_videos
-from ocusam.video.source import PICTURE_SUFFIXES, natural_key
+from ocusam.video.source import natural_key
 from ocusam.workflows.session.atomic import write_bytes
 
 RUN_FILES = (
@@ -203,10 +204,8 @@ def describe_input(video: Any, folder: Path | None = None) -> dict[str, Any]:
     path = Path(video)
     out: dict[str, Any] = {"path": str(path)}
     if folder is not None:
-        with suppress(ValueError):  # no way leads from one drive to another
-            # A link is kept: what it leads to is often a store of files without names.
-            place = path.absolute().parent.resolve() / path.name
-            out["path_from_run"] = Path(os.path.relpath(place, folder.resolve())).as_posix()
+        way = way_from(folder, path)
+        out |= {} if way is None else {"path_from_run": way}
     if path.is_file():
         out |= _fingerprint(path)
     elif videos := recording_videos(path):
@@ -216,6 +215,15 @@ def describe_input(video: Any, folder: Path | None = None) -> dict[str, Any]:
         listed = "\n".join(sorted(names, key=natural_key)).encode()
         out.update(pictures=len(names), sha256_names=hashlib.sha256(listed).hexdigest())
     return out
+
+
+def way_from(folder: Path, path: Path) -> str | None:
+    """The way from a run's folder to a file; None where none leads there."""
+    with suppress(ValueError):  # from one drive to another
+        # A link is kept: what it leads to is often a store of files without names.
+        place = path.absolute().parent.resolve() / path.name
+        return Path(os.path.relpath(place, folder.resolve())).as_posix()
+    return None
 
 
 def input_of_run(record: dict[str, Any], folder: Path) -> tuple[Path | None, list[Path]]:

@@ -1,0 +1,84 @@
+"""Trials of a finished run: `ocusam trials`.
+
+Purpose: read the run and the experiment's table, measure, write `trials.csv`, `trial_samples.csv` and
+`trials.json` (how they were made).
+
+Notable choices: events and gaze are those of `ocusam gaze` where they fit the signals, else events in px.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import polars as pl
+
+from ocusam.eye.quality import doubtful
+from ocusam.eye.trials import EyeData, TrialSettings, make_trials, measure_trials
+from ocusam.workflows.inputs.table_text import read_table
+from ocusam.workflows.results.finished_run import open_run
+from ocusam.workflows.results.gaze_tables import read_gaze, sha256
+from ocusam.workflows.session.atomic import write_bytes
+from ocusam.workflows.session.run_folder import now
+
+FILES = ("trials.csv", "trial_samples.csv", "trials.json")
+
+
+@dataclass(frozen=True, eq=False)
+class Trials:
+    """What was measured.
+
+    Attributes:
+        table: one row per trial and view.
+        samples: one row per sample, trial and view.
+        unit: "deg" where events are those of gaze, "px", or None without events.
+    """
+
+    table: pl.DataFrame
+    samples: pl.DataFrame
+    unit: str | None
+
+
+def run_trials(
+    run: str | Path,
+    trials: str | Path | pl.DataFrame,
+    *,
+    out: str | Path | None = None,
+    settings: TrialSettings | None = None,
+) -> Trials:
+    """Measure the trials of a finished run, and write the tables.
+
+    Args:
+        run: folder of `ocusam eye`.
+        trials: table of trials or log of messages (file or data frame, see `eye.trials.make_trials`).
+        out: folder to write; None: that of the run.
+        settings: how it is read, and the baseline.
+
+    Raises:
+        InputError: no finished run, or a table that cannot be used; says why.
+        OutputError: the folder cannot be written.
+    """
+    folder, settings = Path(run), settings or TrialSettings()
+    finished = open_run(folder)
+    table = trials if isinstance(trials, pl.DataFrame) else read_table(Path(trials), "trials")
+    known = (folder / "doubtful.csv").is_file()
+    doubts = finished.table("doubtful") if known else doubtful(finished.signals)
+    gaze = read_gaze(folder, folder / "signals.csv")
+    events, places = (gaze[1], gaze[0]) if gaze is not None else (finished.events, None)
+    data = EyeData(finished.signals, finished.blinks, doubts, events, places)
+    found, samples = measure_trials(data, make_trials(table, data.span, settings), settings)
+    unit = None if events is None else "px" if gaze is None else "deg"
+    place = folder if out is None else Path(out)
+    facts = {
+        "made": now(),
+        "run": str(folder),
+        "signals_sha256": sha256(folder / "signals.csv"),
+        "trials": None if isinstance(trials, pl.DataFrame) else str(trials),
+        "settings": asdict(settings),
+        "events": unit,
+    }
+    for name, content in zip(FILES[:2], (found, samples), strict=True):
+        write_bytes(place / name, content.write_csv(None, null_value="", float_precision=6).encode("utf-8"))
+    write_bytes(place / FILES[2], (json.dumps(facts, indent=2, ensure_ascii=False) + "\n").encode("utf-8"))
+    return Trials(found, samples, unit)

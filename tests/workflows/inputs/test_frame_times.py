@@ -1,0 +1,92 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ocusam.core.errors import InputError
+from ocusam.video.source import SequenceSource
+from ocusam.workflows.inputs.frame_times import NOMINAL, clock_of, open_timed, read_times
+from ocusam.workflows.inputs.settings import RunSettings
+
+PICTURES = np.zeros((3, 4, 6), np.uint8)
+AT_30_HZ = [1_000_000_000, 1_033_000_000, 1_067_000_000]
+
+
+def times_of(path: Path, text: str, column: str | None = None, unit: str | None = None) -> list[int]:
+    path.write_text(text, encoding="utf-8")
+    return read_times(path, column, unit)[0].tolist()
+
+
+@pytest.mark.parametrize(
+    ("text", "column", "unit"),
+    [
+        ("1.0\n1.033\n1.067\n", None, None),
+        ("frame,Time\n0,1.0\n1,1.033\n2,1.067\n", None, None),
+        ("frame;time_ms\n0;1000\n1;1033,0\n2;1067\n\n", None, None),
+        ("Time [ms]\tled\n1000\t0\n1033\t1\n1067\t1\n", None, None),
+        ("# timestamp (us)\n1000000\n1033000\n1067000\n", None, None),
+        ("time,cam_ttl\n7,1.0\n8,1.033\n9,1.067\n", "CAM_TTL", None),
+        ("timestamp_ns\n1000000000\n1033000000\n1067000000\n", None, None),
+        ("t\n1000\n1033\n1067\n", None, "ms"),
+        ("time\n1970-01-01T00:00:01.0000000Z\n1970-01-01T01:00:01.0330000+01:00\n1970-01-01 00:00:01.067\n",
+         None, None),
+    ],
+)  # fmt: skip
+def test_tables_as_cameras_and_programs_write_them(
+    text: str, column: str | None, unit: str | None, tmp_path: Path
+) -> None:
+    assert times_of(tmp_path / "t.csv", text, column, unit) == AT_30_HZ
+
+
+def test_digits_that_a_float_has_not(tmp_path: Path) -> None:
+    text = "1728546126.508032163\n1728546126.541365497\n"
+    assert times_of(tmp_path / "t.txt", text) == [1_728_546_126_508_032_163, 1_728_546_126_541_365_497]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("t\n1000\n1033\n1067\n", "33.5 s apart. They look like ms"),
+        ("time,timestamp\n1,1\n2,2\n", "several columns look like times"),
+        ("a,b\n1,2\n", "no column is called time"),
+        ("time,led\n1,0\n,1\n", "'' is no time .frame 1."),
+        ("time\n1\nnan\n", "'nan' is no time"),
+        ("0,1.0\n1,1.03\n", "2 columns and no header"),
+        ("", "holds no time"),
+    ],
+)
+def test_tables_that_are_refused(text: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=message):
+        times_of(tmp_path / "t.csv", text)
+
+
+def test_a_video_gets_the_times_of_its_frames(tmp_path: Path) -> None:
+    np.save(tmp_path / "t.npy", np.array(AT_30_HZ) / 1e9)
+    with open_timed(PICTURES, RunSettings(times=str(tmp_path / "t.npy"))) as source:
+        assert [f.timestamp_ns for f in source] == AT_30_HZ
+        assert source.fps == pytest.approx(29.85, abs=0.01) and clock_of(source) == "t.npy (s)"
+    with open_timed(PICTURES, RunSettings(fps=100.0)) as source:
+        assert source.timestamps_ns.tolist() == [0, 10_000_000, 20_000_000]
+        assert clock_of(source) == "100 frames per second, as stated"
+    assert clock_of(SequenceSource(PICTURES)) == NOMINAL
+    assert clock_of(SequenceSource(PICTURES, fps=25.0)) == "presentation times"
+    assert clock_of(SequenceSource(PICTURES, timestamps_ns=[0, 5, 9])) == "presentation times"
+
+
+def test_times_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("t\n0\n0.03\n0.06\n0.09\n")
+    with pytest.raises(InputError, match="4 times, but the video has 3 frames"):
+        open_timed(PICTURES, RunSettings(times=str(tmp_path / "t.csv")))
+    (tmp_path / "t.csv").write_text("t\n0\n0.06\n0.03\n")
+    with pytest.raises(InputError, match="go backward after frame 1"):
+        open_timed(PICTURES, RunSettings(times=str(tmp_path / "t.csv")))
+    with pytest.raises(InputError, match="cannot be read"):
+        open_timed(PICTURES, RunSettings(times=str(tmp_path / "gone.csv")))
+    with pytest.raises(InputError, match="for a file of times"):
+        open_timed(PICTURES, RunSettings(times_unit="ms"))
+
+
+@pytest.mark.parametrize("wrong", [{"fps": 0.0}, {"fps": 30.0, "times": "t.csv"}, {"times_unit": "min"}])
+def test_settings_that_cannot_be(wrong: dict[str, object]) -> None:
+    with pytest.raises(InputError, match=r"rate|s, ms, us, ns"):
+        RunSettings(**wrong)  # type: ignore[arg-type]

@@ -1,0 +1,51 @@
+import json
+from pathlib import Path
+
+import polars as pl
+import pytest
+from typer.testing import CliRunner
+
+from gazing_eye import NINE, TARGETS, recording, write_run
+from ocusam.cli.main import app
+from ocusam.workflows.gaze import run_gaze
+
+runner = CliRunner()
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_run(tmp_path_factory.mktemp("t") / "run", recording([*NINE, (5.0, 4.0), (-5.0, -4.0)]))
+
+
+def test_trials_as_typed(run: Path, tmp_path: Path) -> None:
+    """Decimal commas between semicolons, as spreadsheets save them; in px before, in degrees after gaze."""
+    table = tmp_path / "trials.csv"
+    table.write_text("start;end;cond\n10,9;11,9;near\n12,1;13,1;far\n", encoding="utf-16")
+    asked = ["trials", str(run), "-t", str(table), "-o", str(tmp_path / "out")]
+    result = runner.invoke(app, asked)
+    assert result.exit_code == 0, result.output
+    assert "view 0: 2 trials" in result.output
+    first = pl.read_csv(tmp_path / "out" / "trials.csv")
+    assert first["cond"].to_list() == ["near", "far"] and "first_saccade_amplitude_px" in first.columns
+    assert "gaze_x_deg" not in pl.read_csv(tmp_path / "out" / "trial_samples.csv").columns
+
+    run_gaze(run, TARGETS, report=False)
+    result = runner.invoke(app, [*asked, "--baseline=-0.3,0"])
+    assert result.exit_code == 0, result.output
+    rows = pl.read_csv(tmp_path / "out" / "trials.csv")
+    # From (5, 4) to (-5, -4), 200 ms after the places change at 12 s: 300 ms into the second trial.
+    assert rows["first_saccade_amplitude_deg"][1] == pytest.approx(12.8, abs=1.0)
+    samples = pl.read_csv(tmp_path / "out" / "trial_samples.csv", infer_schema_length=None)
+    late = samples.filter((pl.col("trial") == 2) & (pl.col("time_ms") > 600))
+    assert late["gaze_x_deg"].median() == pytest.approx(-5.0, abs=0.4)
+    record = json.loads((tmp_path / "out" / "trials.json").read_text())
+    assert record["settings"]["baseline_s"] == [-0.3, 0.0] and record["events"] == "deg"
+
+
+def test_what_is_refused_as_typed(run: Path, tmp_path: Path) -> None:
+    for arguments, message in (
+        (["-t", str(tmp_path / "gone.csv")], "no table of trials"),
+        (["-t", str(tmp_path / "gone.csv"), "--baseline=0"], "as --baseline=-0.2,0"),
+    ):
+        result = runner.invoke(app, ["trials", str(run), *arguments])
+        assert result.exit_code == 2 and message in result.stderr.replace("\n", " ")
