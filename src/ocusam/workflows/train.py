@@ -37,6 +37,7 @@ from ocusam.workflows.own_masks.coco import coco
 from ocusam.workflows.own_masks.folders import davis, run
 from ocusam.workflows.own_masks.tools import cvat, labelme
 from ocusam.workflows.session.atomic import write_bytes
+from ocusam.workflows.session.interrupt import deferred_interrupt
 from ocusam.workflows.train_config import DataConfig, MasksConfig, Stage, TrainingPlan
 
 PLAN_FILE, WEIGHTS_FILE, LATEST = "plan.json", "weights.safetensors", "latest.safetensors"
@@ -112,7 +113,10 @@ def _run_stage(trainer: Trainer, stage: Stage, folder: Path, say: Say, ranks: Ra
             trainer.export(folder / LATEST)
     else:
         say(f"stage {stage.name}: " + (f"going on from step {trainer.step}" if resumed else "begins"))
-        trainer.run()
+        with deferred_interrupt() as asked:
+            trainer.run(asked.is_set)
+        if asked.is_set():
+            raise KeyboardInterrupt(f"Interrupted; stage {stage.name} is done. The same command goes on.")
     if ranks.count > 1:
         torch.distributed.barrier()
     return folder / LATEST
