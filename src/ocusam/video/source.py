@@ -27,7 +27,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from ocusam.core.errors import InputError
 
@@ -349,15 +349,19 @@ class IterableSource(VideoSource):
         return True
 
 
-def read_picture(path: Path) -> Image.Image:
+def read_picture(path: Path, *, upright: bool = False) -> Image.Image:
     """Open one picture file as RGB.
+
+    Args:
+        path: the file.
+        upright: turn it as a photograph's orientation tag says.
 
     Raises:
         InputError: no such file, or not a picture.
     """
     try:
         with Image.open(path) as picture:
-            return _eight_bits(picture).convert("RGB")
+            return _eight_bits(ImageOps.exif_transpose(picture) if upright else picture).convert("RGB")
     except FileNotFoundError:
         raise InputError(f"No such file: {path}.") from None
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:

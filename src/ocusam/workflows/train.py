@@ -33,13 +33,14 @@ from ocusam.training.optim import Ranks
 from ocusam.training.own_clips import AnnotatedVideo, Mixed, OwnClips
 from ocusam.training.rendered import Renderer, rendered_eye
 from ocusam.workflows.inputs.weights_on_hand import weights_on_hand
-from ocusam.workflows.own_masks.coco import coco
-from ocusam.workflows.own_masks.folders import davis, run
-from ocusam.workflows.own_masks.tools import cvat, labelme
+from ocusam.workflows.own_masks.look import SHOWN, look_through
+from ocusam.workflows.own_masks.opening import open_masks
 from ocusam.workflows.session.atomic import write_bytes
 from ocusam.workflows.session.interrupt import deferred_interrupt
-from ocusam.workflows.train_config import DataConfig, MasksConfig, Stage, TrainingPlan
+from ocusam.workflows.train_config import DataConfig, Stage, TrainingPlan
 
+LOOKED_AT = 200
+"""Annotated frames that are read before the first step; `--check` reads all."""
 PLAN_FILE, WEIGHTS_FILE, LATEST = "plan.json", "weights.safetensors", "latest.safetensors"
 Say = Callable[[str], None]
 
@@ -77,6 +78,8 @@ def train(
     _enough_for(ranks, plan)
     start = starting_weights(plan)
     training, held_out = sources(plan)
+    if plan.data.masks and not ranks.index and not (out / PLAN_FILE).exists():
+        _look(plan, training, held_out, say)
     _claim(plan, out, first=ranks.index == 0)
     record = _record(plan, command)
     trainer: Trainer | None = None
@@ -102,6 +105,15 @@ def train(
         trainer.export(out / WEIGHTS_FILE, dtype=getattr(torch, plan.store))
         say(f"written to {out / WEIGHTS_FILE}")
     return out / WEIGHTS_FILE
+
+
+def _look(plan: TrainingPlan, training: Renderer, held_out: Renderer, say: Say) -> None:
+    """Before the first step: what cannot be read shows now, not hours later in a background process."""
+    videos = [video for entry in plan.data.masks for video in open_masks(entry, plan.home)]
+    looked = look_through(videos, plan.stages[-1].config.clips.size, most=LOOKED_AT)
+    looked.check()
+    for line in [*looked.lines(), scored_on(training, held_out)]:
+        say(line)
 
 
 def _run_stage(trainer: Trainer, stage: Stage, folder: Path, say: Say, ranks: Ranks) -> Path:
@@ -228,9 +240,7 @@ def sources(plan: TrainingPlan) -> tuple[Renderer, Renderer]:
     )
     own = OwnClips(kept)
     own.check(longest)
-    for video in videos[:: max(1, len(videos) // 4)]:
-        video.read(0)  # a wrong folder shows now, not in the first step of a background process
-    held_out = OwnClips(scored) if max(v.count for v in scored) >= longest else own
+    held_out = own if scored is kept or max(v.count for v in scored) < longest else OwnClips(scored)
     return (Mixed(own, rendered_eye, plan.data.rendered) if plan.data.rendered else own), held_out
 
 
@@ -246,42 +256,25 @@ def _divided(
     return [video for video in videos if video not in scored], scored
 
 
-def open_masks(entry: MasksConfig, home: Path) -> list[AnnotatedVideo]:
-    """The annotated videos of one entry of [[data.masks]].
-
-    Args:
-        entry: formats as in `train_config.FORMATS`.
-        home: folder that relative paths start from.
-
-    Raises:
-        InputError: the masks or their pictures cannot be used.
-    """
-    path = home / entry.path
-    if not path.exists():
-        raise InputError(f"No such file or folder: {path} (path = {entry.path!r}).")
-    pictures = home / entry.pictures if entry.pictures else None
-    if pictures is not None and not pictures.exists():
-        raise InputError(f"No such file or folder: {pictures} (pictures = {entry.pictures!r}).")
-    if entry.format == "davis":
-        return list(davis(path, pictures, entry.names))
-    if entry.format == "run":
-        return list(run(path, pictures, entry.names))
-    reader = {"coco": coco, "labelme": labelme, "cvat": cvat}[entry.format]
-    return list(reader(path, pictures, entry.names, sequence=entry.sequence))
-
-
 def describe(plan: TrainingPlan) -> list[str]:
-    """What would be trained, in lines; reads weights' places and masks, and trains nothing.
+    """What would be trained, in lines; reads weights' places and every annotated frame, and trains nothing.
 
     Raises:
-        OcusamError: as `train`.
+        OcusamError: as `train`; names the frames that cannot be used.
     """
     start = starting_weights(plan)
-    sources(plan)
+    training, held_out = sources(plan)
     lines = [f"model {plan.model}, starting from {start or 'random numbers'}"]
     for entry in plan.data.masks:
-        for video in open_masks(entry, plan.home)[:20]:
-            lines.append(f"{entry.format} {video.name}: {video.count} annotated frames")
+        videos = open_masks(entry, plan.home)
+        lines += [f"{entry.format} {video.name}: {video.count} annotated frames" for video in videos[:SHOWN]]
+        if len(videos) > SHOWN:
+            lines.append(f"and {len(videos) - SHOWN} more of {entry.path}")
+        looked = look_through(videos, plan.stages[-1].config.clips.size)
+        looked.check()
+        lines += looked.lines()
+    if plan.data.masks:
+        lines.append(scored_on(training, held_out))
     for stage in plan.stages:
         config, clips = stage.config, stage.config.clips
         lines.append(
@@ -292,6 +285,18 @@ def describe(plan: TrainingPlan) -> list[str]:
         for share, other in config.alongside:
             lines.append(f"  {share:.0%} {other.pictures} x {other.frames} frames of {other.size} px")
     return lines
+
+
+def scored_on(training: Renderer, held_out: Renderer) -> str:
+    """What the scores of a training on one's own masks are worth."""
+    own = training.own if isinstance(training, Mixed) else training
+    if held_out is own:
+        return (
+            "scores: on what is trained on, as there are too few videos (or pictures) to hold some out; "
+            "score with others afterwards"
+        )
+    assert isinstance(held_out, OwnClips)
+    return f"scores: on {len(held_out.videos)} videos (or pictures) that are held out"
 
 
 def export_so_far(plan: TrainingPlan, out: Path, target: Path) -> int:

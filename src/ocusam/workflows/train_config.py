@@ -13,6 +13,7 @@
     path = "DAVIS"
     pictures = "DAVIS/JPEGImages/480p"
     sequence = false               # single pictures are frames of one video
+    instances = false              # every shape of a single picture is an object of its own
     names = {1 = "pupil"}
 
     [[stage]]                      # stages follow one another, each from the weights of the one before
@@ -71,6 +72,7 @@ class MasksConfig:
     path: str
     pictures: str = ""
     sequence: bool = False
+    instances: bool = False
     names: dict[str, str] = field(default_factory=dict)
 
 
@@ -127,7 +129,7 @@ def read_plan(path: Path) -> TrainingPlan:
 
 def _read(path: Path) -> Table:
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"The training's file {path} cannot be read ({error}).") from None
     try:
@@ -180,6 +182,11 @@ def _data(table: Table, where: str) -> DataConfig:
         one = _filled(MasksConfig(str(entry["format"]), str(entry["path"])), {**entry, "names": names}, place)
         if one.format not in FORMATS:
             raise InputError(f"{place}: format = {one.format!r}; use one of {', '.join(FORMATS)}.")
+        if one.instances and (one.sequence or one.format == "run"):
+            raise InputError(
+                f"{place}: instances = true is for single pictures; in a video an object needs one name "
+                "throughout."
+            )
         masks.append(one)
     rest = {k: v for k, v in table.items() if k != "masks"}
     data = dataclasses.replace(_filled(DataConfig(), rest, where), masks=tuple(masks))
