@@ -23,6 +23,7 @@ from ocusam.model.build import at_size
 from ocusam.model.config import get_config
 from ocusam.model.eye_parts import EyeParts
 from ocusam.model.sam2 import SAM2
+from ocusam.tracking.build import load_weights
 from ocusam.training.checkpoint_file import read_checkpoint, write_checkpoint
 from ocusam.training.checkpointing import recompute_blocks
 from ocusam.training.clips import Batch, BatchMaker, ClipConfig, MixedMaker, batches
@@ -32,7 +33,7 @@ from ocusam.training.passes import PassResult, clip_pass, parts_pass
 from ocusam.training.rendered import Renderer, rendered_eye
 from ocusam.training.scores import HELD_OUT_SEED, score, score_parts
 from ocusam.training.statistics import freeze_statistics, has_statistics, settle_statistics
-from ocusam.weights.checkpoint import check_fits, load_state, save_state
+from ocusam.weights.checkpoint import check_fits, save_state
 
 STATISTICS_SEED = HELD_OUT_SEED + 1
 """Seed of the pictures by which averaged weights get their running statistics."""
@@ -86,7 +87,8 @@ class Trainer:
     Args:
         config: see `TrainConfig`.
         out_dir: gets `checkpoint.pt`, `log.csv` and `latest.safetensors`.
-        weights: file to start from instead of fresh weights; a checkpoint in `out_dir` goes first.
+        weights: file (or folder of transformers) to start from instead of fresh weights; a checkpoint in
+            `out_dir` goes first.
         renderer: where pictures come from.
         say: takes the lines of progress.
         record: text values stored beside exported weights.
@@ -126,9 +128,7 @@ class Trainer:
         if weights is None:
             point_at_clicks(self.model)
         else:
-            state = load_state(weights)
-            check_fits(self.model.state_dict(), state, source=str(weights))
-            self.model.load_state_dict(state)
+            load_weights(self.model, weights)
         own = self.model.config.names_parts
         self.parts = self.model.eye_parts if own else EyeParts(self.model.config)
         self.model.to(self.device)

@@ -18,6 +18,7 @@ import dataclasses
 import json
 import os
 import platform
+import shlex
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -28,6 +29,7 @@ import torch
 from ocusam.core.errors import InputError, ModelError, OutputError, WeightsError
 from ocusam.core.version import __version__
 from ocusam.model.config import get_config
+from ocusam.tracking.huggingface_config import WEIGHTS_FILE as HUGGINGFACE_FILE
 from ocusam.training.loop import Trainer
 from ocusam.training.optim import Ranks
 from ocusam.training.own_clips import AnnotatedVideo, Mixed, OwnClips
@@ -39,6 +41,11 @@ from ocusam.workflows.session.atomic import write_bytes
 from ocusam.workflows.session.interrupt import deferred_interrupt
 from ocusam.workflows.train_config import DataConfig, Stage, TrainingPlan
 
+MAY_CHANGE = (
+    *("workers", "log_every", "score_every", "held_out_batches", "tensorboard"),
+    *("checkpoint_minutes", "export_minutes", "checkpointing", "store"),
+)
+"""Keys of the file that may be other ones when a training goes on: they do not change what is learned."""
 LOOKED_AT = 200
 """Annotated frames that are read before the first step; `--check` reads all."""
 PLAN_FILE, WEIGHTS_FILE, LATEST = "plan.json", "weights.safetensors", "latest.safetensors"
@@ -103,7 +110,7 @@ def train(
     assert trainer is not None
     if ranks.index == 0:
         trainer.export(out / WEIGHTS_FILE, dtype=getattr(torch, plan.store))
-        say(f"written to {out / WEIGHTS_FILE}")
+        say(f"written to {out / WEIGHTS_FILE}\ntry it: {_use(plan, out / WEIGHTS_FILE)}")
     return out / WEIGHTS_FILE
 
 
@@ -114,6 +121,14 @@ def _look(plan: TrainingPlan, training: Renderer, held_out: Renderer, say: Say) 
     looked.check()
     for line in [*looked.lines(), scored_on(training, held_out)]:
         say(line)
+
+
+def _use(plan: TrainingPlan, weights: Path) -> str:
+    """The command that tracks with what came out: weights know neither their network nor its input size."""
+    config, size = get_config(plan.model), plan.stages[-1].config.clips.size
+    model = "" if config.name == "nano" else f" --model {config.name}"
+    side = "" if size == config.image_size else f" --size {size}"
+    return f"ocusam track VIDEO --point NAME:X,Y{model}{side} --weights {shlex.quote(str(weights))} -o OUT"
 
 
 def _run_stage(trainer: Trainer, stage: Stage, folder: Path, say: Say, ranks: Ranks) -> Path:
@@ -170,11 +185,12 @@ def _claim(plan: TrainingPlan, out: Path, *, first: bool) -> None:
             before = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise OutputError(f"{path} cannot be read ({error}); use another folder.") from None
-        differ = list(_differences(before, now))
+        differ = [name for name in _differences(before, now) if name.rpartition(".")[2] not in MAY_CHANGE]
         if differ:
             raise OutputError(
-                f"{out} holds a training of another plan (different: {', '.join(differ[:3])}); give another "
-                "folder, or the file it was begun with."
+                f"{out} holds a training of another plan (different: {', '.join(differ[:3])}). Give the file "
+                "it was begun with; or another folder (-o), and to go on from what was learned, in the file: "
+                f"weights = {str((out / WEIGHTS_FILE).resolve())!r} (--export writes it before the end)."
             )
     elif first:
         write_bytes(path, (json.dumps(now, indent=2) + "\n").encode())
@@ -220,6 +236,8 @@ def starting_weights(plan: TrainingPlan) -> Path | None:
             )
         return path
     path = plan.home / plan.weights
+    if path.is_dir():  # another training's folder, or one that transformers saved
+        path = path / WEIGHTS_FILE if (path / WEIGHTS_FILE).is_file() else path / HUGGINGFACE_FILE
     if not path.is_file():
         raise WeightsError(f"No such weights file: {path} (weights = {plan.weights!r}).")
     return path
@@ -305,11 +323,17 @@ def export_so_far(plan: TrainingPlan, out: Path, target: Path) -> int:
     Raises:
         InputError: no stage has one yet.
     """
+    if (out / PLAN_FILE).exists():
+        _claim(plan, out, first=False)
     for number, stage in reversed(list(enumerate(plan.stages, start=1))):
         trainer_folder = out / f"{number}-{stage.name}"
         if (trainer_folder / "checkpoint.pt").exists():
+            training, _ = sources(plan)  # running statistics are those of the pictures that were trained on
             trainer = Trainer(
-                dataclasses.replace(stage.config, tensorboard=False), trainer_folder, record=_record(plan, "")
+                dataclasses.replace(stage.config, tensorboard=False),
+                trainer_folder,
+                renderer=training,
+                record=_record(plan, ""),
             )
             trainer.resume()
             trainer.export(target, dtype=getattr(torch, plan.store))

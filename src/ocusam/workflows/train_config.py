@@ -33,6 +33,7 @@ What it does not know: how to train.
 from __future__ import annotations
 
 import dataclasses
+import re
 import tomllib
 import types
 import typing
@@ -225,10 +226,33 @@ def _stage(table: Table, where: str, *, model: str, seed: int, number: int, own:
             for k, entry in enumerate(_typed(table, "alongside", list, [], where), start=1)
         ),
     )
+    _check_ranges(config, where)
     shares = [share for share, _ in config.alongside]
     if shares and (min(shares) <= 0 or sum(shares) > 1):
         raise InputError(f"{where}: the shares alongside are {shares}; each above 0, together at most 1.")
     return Stage(_typed(table, "name", str, f"{kind}-{number}", where), config)
+
+
+def _check_ranges(config: TrainConfig, where: str) -> None:
+    """Values that would end in the middle of a training, or train nothing."""
+    optim = config.optim
+    least = {"steps": 1, "log_every": 1, "score_every": 1, "minutes": 0, "workers": 0, "held_out_batches": 0,
+             "max_corrections": 0, "checkpoint_minutes": 0, "export_minutes": 0}  # fmt: skip
+    for key, lowest in least.items():
+        if getattr(config, key) < lowest:
+            raise InputError(f"{where}: {key} = {getattr(config, key)}; it is at least {lowest}.")
+    if optim.lr <= 0 or optim.clip_norm <= 0:
+        raise InputError(f"{where}: lr = {optim.lr:g}, clip_norm = {optim.clip_norm:g}; they are above 0.")
+    shares = {
+        "correction_share": config.correction_share,
+        "ema_decay": optim.ema_decay,
+        "final_lr_share": optim.final_lr_share,
+        "layer_decay": optim.layer_decay,
+        **{key: getattr(config.clips, key) for key in ("nothing", "two_eyes", "shapes", "gap", "blink")},
+    }
+    for key, share in shares.items():
+        if not 0 <= share <= 1:
+            raise InputError(f"{where}: {key} = {share:g}; it is from 0 to 1.")
 
 
 def _alongside(entry: Any, where: str, clips: ClipConfig, *, own: bool) -> tuple[float, ClipConfig]:
@@ -306,6 +330,8 @@ def _as(value: Any, wanted: Any, what: str) -> Any:
     plain = origin or wanted
     if plain is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
+    if plain is float and isinstance(value, str) and re.fullmatch(r"[+-]?[0-9.]+[eE][+-]?[0-9]+", value):
+        return float(value)  # YAML takes 1e-3 for a text
     if isinstance(value, plain) and not (plain is int and isinstance(value, bool)):
         return value
     raise InputError(f"{what} = {value!r}; it is a {plain.__name__}.")

@@ -151,7 +151,7 @@ def test_a_categorys_new_name_holds_for_all_its_objects(tmp_path: Path) -> None:
     }
     (tmp_path / "c.json").write_bytes(b"\xef\xbb\xbf" + json.dumps(data).encode())
     (video,) = coco(tmp_path / "c.json", None, {"a": "b", "b": "a"})
-    assert set(video.read(0)[1]) == {"b", "b-1"}
+    assert set(video.read(0)[1]) == {"b", "1:b"}
     with pytest.raises(InputError, match="give the JSON file"):
         coco(tmp_path, None, {})
 

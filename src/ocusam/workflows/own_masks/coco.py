@@ -117,7 +117,7 @@ def _objects(
                     f"{where}: {image['file_name']} has two objects of the category {name!r}; in a sequence "
                     "they need 'track_id' (or different categories)."
                 )
-            name = f"{name}-{annotation.get('id', len(out))}"
+            name = f"{annotation.get('id', len(out))}:{name}"
         out[name] = _shapes(annotation["segmentation"], image, f"{where}, {image['file_name']}, {name}")
     return out
 
