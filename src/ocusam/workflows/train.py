@@ -26,8 +26,9 @@ from typing import Any
 
 import torch
 
-from ocusam.core.errors import InputError, ModelError, OutputError, WeightsError
+from ocusam.core.errors import InputError, OutputError, WeightsError
 from ocusam.core.version import __version__
+from ocusam.model.build import find_device
 from ocusam.model.config import get_config
 from ocusam.tracking.huggingface_config import WEIGHTS_FILE as HUGGINGFACE_FILE
 from ocusam.training.loop import Trainer
@@ -154,12 +155,7 @@ def _processes(device: str) -> tuple[Ranks, torch.device]:
     ranks = Ranks(int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1")))
     if device == "cuda" and ranks.count > 1:
         device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
-    try:
-        place = torch.device(device)
-        torch.empty(1, device=place)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise ModelError(f"The device {device!r} cannot be used ({reason}); use cpu, cuda or mps.") from None
+    place = find_device(device)
     if ranks.count > 1 and not torch.distributed.is_initialized():
         backend = "nccl" if place.type == "cuda" else "gloo"
         torch.distributed.init_process_group(backend, timeout=timedelta(minutes=20))
