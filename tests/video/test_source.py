@@ -6,7 +6,15 @@ from PIL import Image
 
 from ocusam.core.errors import InputError
 from ocusam.video.reader import open_video
-from ocusam.video.source import EndOfVideo, Frame, IterableSource, SequenceSource, as_rgb, natural_key
+from ocusam.video.source import (
+    EndOfVideo,
+    Frame,
+    IterableSource,
+    SequenceSource,
+    as_rgb,
+    natural_key,
+    read_picture,
+)
 
 
 def flat(value: int, size: tuple[int, int] = (4, 6)) -> np.ndarray:
@@ -112,11 +120,35 @@ def test_grey_of_sixteen_bits_keeps_its_shades(tmp_path: Path):
         open_video(grey[None])
 
 
+@pytest.mark.parametrize("bits", [10, 12, 14])
+def test_what_a_camera_stores_in_sixteen_bits_is_not_black(tmp_path: Path, bits: int):
+    bright = np.linspace(0, 2**bits - 1, 24).astype(np.uint16).reshape(4, 6)
+    for i, values in enumerate([bright // 8, bright, bright // 2]):  # a dark picture comes first
+        Image.fromarray(values).save(tmp_path / f"{i}.png")
+    source = open_video(tmp_path)
+    for i, values in enumerate([bright // 8, bright, bright // 2]):
+        assert np.array_equal(source.read(i).image[..., 0], values >> (bits - 8)), i
+    alone = as_rgb(Image.open(tmp_path / "1.png"))
+    assert np.array_equal(alone[..., 0], bright >> (bits - 8))
+
+
+def test_floating_point_grey(tmp_path: Path):
+    shades = np.linspace(0, 1, 24, dtype=np.float32).reshape(4, 6)
+    Image.fromarray(shades).save(tmp_path / "a.tif")
+    assert np.array_equal(read_picture(tmp_path / "a.tif"), as_rgb(np.round(shades * 255).astype(np.uint8)))
+    Image.fromarray(shades * 200).save(tmp_path / "a.tif")
+    assert int(np.asarray(read_picture(tmp_path / "a.tif")).max()) == 200
+    for wrong in (shades - 0.5, shades * 4000, shades * np.nan):
+        Image.fromarray(wrong).save(tmp_path / "a.tif")
+        with pytest.raises(InputError, match=r"a\.tif: it holds numbers from"):
+            read_picture(tmp_path / "a.tif")
+
+
 def test_a_picture_asked_for_twice_is_loaded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     for i in range(2):
         Image.fromarray(flat(i)).save(tmp_path / f"{i}.png")
     source = open_video(tmp_path)
     loads = []
-    monkeypatch.setattr("ocusam.video.source.read_picture", lambda path: loads.append(path) or flat(1))
+    monkeypatch.setattr("ocusam.video.source.read_picture", lambda path, bits: loads.append(path) or flat(1))
     assert [source.read(i).frame_idx for i in (1, 1, 0, 0, 1)] == [1, 1, 0, 0, 1]
     assert len(loads) == 3

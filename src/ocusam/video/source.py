@@ -7,8 +7,8 @@ iterable.
 Notable choices: a source never holds more than a few pictures. `read` is random access by frame number and
 raises `EndOfVideo` past the last frame, so that a source whose length is unknown beforehand ends like any
 other. Pictures of a folder come in natural order (`9.png` before `10.png`). The orientation tag of a
-photograph is ignored, as the published predictor ignores it: folders of frames come from videos. Of grey
-pictures with 16 bits the upper eight are taken.
+photograph is ignored, as the published predictor ignores it: folders of frames come from videos. What becomes
+of more than eight bits: `video.depth`.
 
 What it does not know: networks, prompts, the size a network wants. Pictures without times get those of
 `NOMINAL_FPS` and say so by `fps` being None.
@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from ocusam.core.errors import InputError
+from ocusam.video.depth import eight_bits, shared_bits
 
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png")
 NOMINAL_FPS = 30.0
@@ -72,7 +73,7 @@ def as_rgb(picture: Any, what: str = "the picture") -> NDArray[np.uint8]:
         InputError: another shape or type of number.
     """
     if isinstance(picture, Image.Image):
-        return np.asarray(_eight_bits(picture).convert("RGB"))
+        return np.asarray(eight_bits(picture).convert("RGB"))
     if picture is None:
         raise InputError(f"{what} is None; cv2.imread and cv2.VideoCapture.read give that where they fail.")
     if isinstance(picture, str | Path):
@@ -269,13 +270,14 @@ class PictureFolder(SequenceSource):
         if not paths:
             raise InputError(f"The folder {folder} holds no pictures ({', '.join(PICTURE_SUFFIXES)}).")
         self.paths = sorted(paths, key=lambda path: natural_key(path.name))
+        self._bits = shared_bits(self.paths)
         super().__init__(self.paths, fps=fps)
 
     def _name(self, frame_idx: int) -> str:
         return f"The picture {self.paths[frame_idx]}"
 
     def _picture(self, frame_idx: int) -> Any:
-        return read_picture(self.paths[frame_idx])
+        return read_picture(self.paths[frame_idx], bits=self._bits)
 
 
 class IterableSource(VideoSource):
@@ -349,32 +351,26 @@ class IterableSource(VideoSource):
         return True
 
 
-def read_picture(path: Path, *, upright: bool = False) -> Image.Image:
+def read_picture(path: Path, *, upright: bool = False, bits: int | None = None) -> Image.Image:
     """Open one picture file as RGB.
 
     Args:
         path: the file.
         upright: turn it as a photograph's orientation tag says.
+        bits: how many a grey picture of 16 bits holds; None: as many as its brightest pixel needs.
 
     Raises:
         InputError: no such file, or not a picture.
     """
     try:
         with Image.open(path) as picture:
-            return _eight_bits(ImageOps.exif_transpose(picture) if upright else picture).convert("RGB")
+            return eight_bits(ImageOps.exif_transpose(picture) if upright else picture, bits).convert("RGB")
     except FileNotFoundError:
         raise InputError(f"No such file: {path}.") from None
+    except InputError as error:
+        raise InputError(f"The picture {path}: {error}") from None
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
         raise InputError(f"The picture {path} cannot be read ({error}).") from None
-
-
-def _eight_bits(picture: Image.Image) -> Image.Image:
-    """Grey of 16 bits as its upper eight; Pillow itself would cut off everything above 255."""
-    if not picture.mode.startswith("I"):
-        return picture
-    values = np.asarray(picture)
-    wide = picture.mode != "I" or int(values.max()) > 255
-    return Image.fromarray((values >> 8 if wide else values).clip(0, 255).astype(np.uint8))
 
 
 def _check_times(
