@@ -17,6 +17,7 @@ from ocusam.training.optim import Ranks
 from ocusam.training.own_clips import OwnClips
 from ocusam.weights.checkpoint import load_state, read_metadata, save_state
 from ocusam.workflows import train as job
+from ocusam.workflows.inputs.weights_on_hand import describe_weights
 from ocusam.workflows.train_config import TrainingPlan, plan_of
 
 SMALL: dict[str, Any] = {
@@ -57,6 +58,8 @@ def test_stages_follow_one_another_and_a_finished_training_is_not_repeated(tmp_p
     for name, value in last.items():
         assert torch.equal(final[name], value.half().float()), name
     assert any("held out, step 2" in line for line in lines)
+    shown = describe_weights(path.parent)
+    assert {"network: --model miniature", "command: ocusam train t.toml", "step: 2"} <= set(shown)
     use = f"ocusam track VIDEO --point NAME:X,Y --model miniature --weights {path} -o OUT"
     assert use in lines[-1]
     lines.clear()
