@@ -31,6 +31,16 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return folder / "desk.png", folder / "mini.safetensors"
 
 
+def test_the_size_that_a_network_was_tuned_at(files: tuple[Path, Path], tmp_path: Path) -> None:
+    picture, weights = files
+    arguments = ["masks", "-m", "miniature", "-w", str(weights), "--points-per-side", "1", "--size", "96"]
+    result = runner.invoke(app, [*arguments, str(picture), "-o", str(tmp_path / "out")])
+    assert result.exit_code == 0, result.output
+    assert json.loads((tmp_path / "out/run.json").read_text())["model"]["image_size"] == 96
+    result = runner.invoke(app, [*arguments, str(tmp_path), "-o", str(tmp_path / "none")])
+    assert result.exit_code == 2 and "is a folder; give one picture" in result.stderr
+
+
 def test_a_picture_in_a_folder_out(files: tuple[Path, Path], tmp_path: Path) -> None:
     picture, weights = files
     arguments = ["masks", str(picture), "-o", str(tmp_path / "out"), "-m", "miniature", "-w", str(weights)]

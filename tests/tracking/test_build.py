@@ -198,6 +198,8 @@ def test_refusals(network, tmp_path: Path):
         build_sam2("checkpoints/sam2.1_hiera_tiny.pt")
     with pytest.raises(ModelError, match="got None"):
         build_sam2(None)
+    with pytest.raises(ModelError, match=r"'gpu' cannot be used \(no such device\); use cpu, cuda .* or mps"):
+        build_sam2("miniature", device="gpu")
     with pytest.raises(ModelError, match="None cannot be used"):
         build_sam2("miniature", device=None)
     with pytest.raises(ModelError, match="device"):

@@ -374,6 +374,24 @@ def test_the_table_is_complete(kind: type) -> None:
         assert not missing, f"{kind.__name__}.{name} lacks a refused call for {sorted(missing)}"
 
 
+STATEFUL = [
+    name
+    for name, method in inspect.getmembers(SAM2VideoPredictor, inspect.isfunction)
+    if "inference_state" in inspect.signature(method).parameters
+]
+
+
+@pytest.mark.parametrize("method", STATEFUL)
+@pytest.mark.parametrize("given", ["eye.mp4", Path("eye.mp4"), {"images": []}, None])
+def test_a_video_in_place_of_its_state_says_what_to_do(network: SAM2, method: str, given: Any) -> None:
+    predictor = SAM2VideoPredictor(network)
+    advice = r"init_state\('eye.mp4'\)" if isinstance(given, str | Path) else r"init_state\(video\)"
+    with pytest.raises(InputError, match=rf"{method}: inference_state is .*{advice}"):
+        getattr(predictor, method)(given, 0, 1)
+    with pytest.raises(InputError, match=advice):
+        getattr(predictor, method)(inference_state=given)
+
+
 def test_a_point_anywhere_on_a_pixel_and_a_box_to_the_edge_are_taken(
     network: SAM2, clip: NDArray[np.uint8]
 ) -> None:

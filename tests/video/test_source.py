@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from ocusam.core.errors import InputError
-from ocusam.video.pictures import as_rgb
+from ocusam.video.pictures import as_rgb, read_picture
 from ocusam.video.reader import open_video
 from ocusam.video.source import EndOfVideo, Frame, IterableSource, SequenceSource, natural_key
 
@@ -111,6 +111,30 @@ def test_grey_of_sixteen_bits_keeps_its_shades(tmp_path: Path):
     assert np.array_equal(open_video(tmp_path).read(0).image, np.repeat((grey >> 8)[..., None], 3, axis=2))
     with pytest.raises(InputError, match="upper eight bits"):
         open_video(grey[None])
+
+
+@pytest.mark.parametrize("bits", [10, 12, 14])
+def test_what_a_camera_stores_in_sixteen_bits_is_not_black(tmp_path: Path, bits: int):
+    bright = np.linspace(0, 2**bits - 1, 24).astype(np.uint16).reshape(4, 6)
+    for i, values in enumerate([bright // 8, bright, bright // 2]):  # a dark picture comes first
+        Image.fromarray(values).save(tmp_path / f"{i}.png")
+    source = open_video(tmp_path)
+    for i, values in enumerate([bright // 8, bright, bright // 2]):
+        assert np.array_equal(source.read(i).image[..., 0], values >> (bits - 8)), i
+    alone = as_rgb(Image.open(tmp_path / "1.png"))
+    assert np.array_equal(alone[..., 0], bright >> (bits - 8))
+
+
+def test_floating_point_grey(tmp_path: Path):
+    shades = np.linspace(0, 1, 24, dtype=np.float32).reshape(4, 6)
+    Image.fromarray(shades).save(tmp_path / "a.tif")
+    assert np.array_equal(read_picture(tmp_path / "a.tif"), as_rgb(np.round(shades * 255).astype(np.uint8)))
+    Image.fromarray(shades * 200).save(tmp_path / "a.tif")
+    assert int(np.asarray(read_picture(tmp_path / "a.tif")).max()) == 200
+    for wrong in (shades - 0.5, shades * 4000, shades * np.nan):
+        Image.fromarray(wrong).save(tmp_path / "a.tif")
+        with pytest.raises(InputError, match=r"a\.tif: it holds numbers from"):
+            read_picture(tmp_path / "a.tif")
 
 
 def test_a_picture_asked_for_twice_is_loaded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -11,9 +11,13 @@ import torch
 from PIL import Image
 
 from ocusam.core.errors import InputError, ModelError, OcusamError, OutputError, WeightsError
+from ocusam.model.config import get_config
+from ocusam.model.sam2 import SAM2
 from ocusam.training.optim import Ranks
-from ocusam.weights.checkpoint import load_state, read_metadata
+from ocusam.training.own_clips import OwnClips
+from ocusam.weights.checkpoint import load_state, read_metadata, save_state
 from ocusam.workflows import train as job
+from ocusam.workflows.inputs.weights_on_hand import describe_weights
 from ocusam.workflows.train_config import TrainingPlan, plan_of
 
 SMALL: dict[str, Any] = {
@@ -47,13 +51,17 @@ def cups(tmp_path: Path) -> Path:
 
 
 def test_stages_follow_one_another_and_a_finished_training_is_not_repeated(tmp_path: Path) -> None:
-    plan, lines = _plan(tmp_path), []
+    plan, lines = _plan(tmp_path), list[str]()
     path = job.train(plan, tmp_path / "out", say=lines.append, command="ocusam train t.toml")
     final, last = load_state(path), load_state(tmp_path / "out/2-b/latest.safetensors")
     assert path.name == "weights.safetensors" and read_metadata(path)["command"] == "ocusam train t.toml"
     for name, value in last.items():
         assert torch.equal(final[name], value.half().float()), name
     assert any("held out, step 2" in line for line in lines)
+    shown = describe_weights(path.parent)
+    assert {"network: --model miniature", "command: ocusam train t.toml", "step: 2"} <= set(shown)
+    use = f"ocusam track VIDEO --point NAME:X,Y --model miniature --weights {path} -o OUT"
+    assert use in lines[-1]
     lines.clear()
     job.train(plan, tmp_path / "out", say=lines.append)
     assert [line for line in lines if "done, 2 steps" in line] == lines[:2]
@@ -63,8 +71,37 @@ def test_stages_follow_one_another_and_a_finished_training_is_not_repeated(tmp_p
 def test_another_plan_needs_another_folder(tmp_path: Path) -> None:
     job._claim(_plan(tmp_path), tmp_path / "out", first=True)
     other = _plan(tmp_path, seed=5)
-    with pytest.raises(OutputError, match=r"stages 1\.config\.seed"):
+    with pytest.raises(OutputError, match=r"stages 1\.config\.seed.*weights = '.*out/weights\.safetensors'"):
         job._claim(other, tmp_path / "out", first=True)
+    with pytest.raises(OutputError, match="of another plan"):
+        job.export_so_far(other, tmp_path / "out", tmp_path / "w.pt")
+
+
+def test_what_changes_no_weights_may_change_when_a_training_goes_on(tmp_path: Path) -> None:
+    job._claim(_plan(tmp_path), tmp_path / "out", first=True)
+    stages = [
+        SMALL | {"kind": "images", "name": "a", "workers": 3, "log_every": 7},
+        SMALL | {"kind": "clips", "name": "b", "frames": 2, "score_every": 9, "checkpoint_minutes": 1.0},
+    ]
+    content = {"model": "miniature", "store": "float32", "stage": stages}
+    job._claim(plan_of(content, tmp_path / "t.toml"), tmp_path / "out", first=True)
+
+
+def test_weights_written_on_the_way_have_statistics_of_ones_own_pictures(
+    cups: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = _plan(cups, data={"masks": [{"format": "davis", "path": "Annotations"}]})
+    made = []
+
+    class Spy(job.Trainer):
+        def __init__(self, *args: Any, **options: Any) -> None:
+            made.append(options["renderer"])
+            super().__init__(*args, **options)
+
+    job.train(plan, cups / "out", say=lambda line: None)
+    monkeypatch.setattr(job, "Trainer", Spy)
+    job.export_so_far(plan, cups / "out", cups / "now.pt")
+    assert isinstance(made[0], OwnClips)
 
 
 def test_ones_own_masks_are_trained_on(cups: Path) -> None:
@@ -82,6 +119,15 @@ def test_start_from_weights_that_are_here(cups: Path) -> None:
         job.starting_weights(_plan(cups, weights="none.pt", data={"masks": masks}))
     with pytest.raises(WeightsError, match="ocusam models fetch miniature"):
         job.starting_weights(_plan(cups, weights="published"))
+    (cups / "before").mkdir()
+    state = SAM2(get_config("miniature")).state_dict()
+    save_state(
+        cups / "before/weights.safetensors", {f"module.{name}": value for name, value in state.items()}
+    )
+    plan = _plan(cups, weights="before")
+    start = job.starting_weights(plan)
+    trainer = job.Trainer(plan.stages[0].config, cups / "t", weights=start, say=lambda line: None)
+    assert torch.equal(trainer.model.no_mem_embed, state["no_mem_embed"])
 
 
 @pytest.mark.parametrize(

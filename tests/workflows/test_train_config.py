@@ -46,6 +46,11 @@ def test_fields_of_all_parts_reach_their_places() -> None:
         ({"augment": {"flop": 1}}, r"augment: unknown flop\. Known: flip"),
         ({"alongside": [{"share": 0.5, "lr": 1.0}]}, r"alongside 1: unknown lr"),
         ({"alongside": [{"share": 1.5}]}, r"together at most 1"),
+        ({"steps": 0}, r"steps = 0; it is at least 1"),
+        ({"log_every": 0}, r"log_every = 0; it is at least 1"),
+        ({"lr": -1.0}, r"lr = -1, clip_norm = 1; they are above 0"),
+        ({"ema_decay": 2.0}, r"ema_decay = 2; it is from 0 to 1"),
+        ({"lr": "fast"}, r"lr = 'fast'; it is a float"),
         ({"steps": 3.5}, r"steps = 3\.5; it is a int"),
         ({"half": 1}, r"half = 1; it is a bool"),
         ({"size": 100}, r"multiple of 32"),
@@ -83,6 +88,18 @@ def test_toml_and_yaml_say_the_same(tmp_path: Path) -> None:
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.toml")), ids=lambda p: p.name)
 def test_the_files_that_ship_can_be_read(path: Path) -> None:
     assert read_plan(path).stages
+
+
+def test_numbers_as_yaml_and_files_as_windows_write_them(tmp_path: Path) -> None:
+    (tmp_path / "t.yaml").write_text("model: miniature\nstage:\n  - {kind: images, size: 64, lr: 1e-3}\n")
+    assert read_plan(tmp_path / "t.yaml").stages[0].config.optim.lr == 1e-3
+    text = 'model = "miniature"\n[[stage]]\nkind = "images"\nsize = 64\n'
+    (tmp_path / "t.toml").write_bytes(b"\xef\xbb\xbf" + text.encode())
+    assert read_plan(tmp_path / "t.toml").stages[0].config.clips.size == 64
+    masks = "[[data.masks]]\nformat = 'labelme'\npath = 'x'\nsequence = true\ninstances = true\n"
+    (tmp_path / "t.toml").write_text(text + masks)
+    with pytest.raises(InputError, match="instances = true is for single pictures"):
+        read_plan(tmp_path / "t.toml")
 
 
 def test_the_page_names_every_key() -> None:

@@ -21,6 +21,7 @@ def masks(
     model: options.Model = "nano",
     weights: options.Weights = None,
     device: options.Device = "cpu",
+    size: options.Size = "fine",
     points_per_side: Annotated[
         int, typer.Option("--points-per-side", help="Clicks along each side; time grows with its square.")
     ] = 32,
@@ -95,6 +96,7 @@ def masks(
             device=device,
             out=out,
             settings=settings,
+            size=size,
             progress=progress,
         )
     screen = console.out()

@@ -1,4 +1,5 @@
-"""`ocusam models`: known networks and the weights that are here; `fetch NAME`, `verify`, `export NAME`."""
+"""`ocusam models`: known networks and the weights that are here; `fetch NAME`, `show FILE`, `verify`, `export
+NAME`."""
 
 from __future__ import annotations
 
@@ -74,6 +75,25 @@ def export(
         name, out, form, weights=weights, size=size, progress=lambda part: screen.print(f"{part} ...")
     )
     screen.print(f"written {len(files)} files to {out}")
+
+
+@app.command(
+    "show",
+    epilog="Example: ocusam models show runs/mine/weights.safetensors",
+    short_help="What a file of weights is, and how it was made.",
+)
+@console.reports_errors
+def show(
+    weights: Annotated[
+        Path, typer.Argument(help="File of weights, or the folder of a training.", show_default=False)
+    ],
+) -> None:
+    """Say which network a file of weights belongs to and, of weights that `ocusam train` made, how: command,
+    steps, hours, size of the input, masks, versions."""
+    from ocusam.workflows.inputs.weights_on_hand import describe_weights
+
+    for line in describe_weights(weights):
+        console.out().print(line)
 
 
 @app.command(

@@ -9,8 +9,30 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ocusam.core.errors import ModelError
 from ocusam.model.config import PRESETS, Sam2Config, get_config
 from ocusam.model.sam2 import SAM2
+
+_DEVICES = ("cpu", "cuda", "mps", "meta")
+
+
+def find_device(device: str | torch.device) -> torch.device:
+    """Return a device that works on this machine.
+
+    Raises:
+        ModelError: no such device, or not here.
+    """
+    try:
+        place = torch.device(device)
+        torch.empty(1, device=place)
+    except (RuntimeError, AssertionError, TypeError) as error:
+        known = str(device).partition(":")[0] in _DEVICES
+        reason = str(error).splitlines()[0] if known else "no such device"
+        raise ModelError(
+            f"The device {device!r} cannot be used ({reason}); use cpu, cuda (a graphics card of NVIDIA; "
+            "cuda:1 is the second one) or mps (Apple)."
+        ) from None
+    return place
 
 
 def make_network(

@@ -21,7 +21,7 @@ import torch
 
 from ocusam.core.errors import ModelError, WeightsError
 from ocusam.engines.choice import TORCH, on_engine
-from ocusam.model.build import make_network, recognise
+from ocusam.model.build import find_device, make_network, recognise
 from ocusam.model.config import Sam2Config
 from ocusam.model.sam2 import SAM2
 from ocusam.tracking.camera_predictor import SAM2CameraPredictor
@@ -79,14 +79,14 @@ def build_sam2(
         options: fields of `Sam2Config`.
 
     Raises:
-        ModelError: unknown name or option; an engine that is not installed, or not for this device.
+        ModelError: unknown name, option or device; an engine that is not installed, or not for this device.
         WeightsError: no such file, not a checkpoint, or not of this network.
     """
     if mode not in ("eval", "train"):
         raise ModelError(f"mode={mode!r}: use 'eval' or 'train'.")
     if dtype is not None and not isinstance(dtype, torch.dtype):
         raise ModelError(f"dtype={dtype!r}: give a type of torch, such as torch.bfloat16.")
-    found = find_config(config)
+    found, place = find_config(config), find_device(device)
     if apply_postprocessing:
         options = {
             "dynamic_multimask_via_stability": True,
@@ -104,10 +104,7 @@ def build_sam2(
     elif found.config.name in PUBLISHED and str(device) != "meta":
         warnings.warn(_RANDOM.format(found.config.name), stacklevel=3)
     own_dtype = dtype if engine == TORCH else None
-    try:
-        network = network.to(device=torch.device(device), dtype=own_dtype)
-    except (RuntimeError, AssertionError, TypeError) as error:
-        raise ModelError(f"The device {device!r} cannot be used ({str(error).splitlines()[0]}).") from None
+    network = network.to(device=place, dtype=own_dtype)
     return on_engine(network.train(False), engine, dtype).train(mode == "train")
 
 

@@ -11,12 +11,10 @@ needed and nothing that is kept grows with the video.
 
 Notable choices: the order of events is the published one, so the numbers are: the first prompt on a frame
 that was not tracked yet makes a conditioning memory; a prompt on a tracked frame refines that frame only and
-is overwritten by the next pass (`add_all_frames_to_correct_as_cond=True` keeps it). Departures, each where
-the published code fails: a prompt for an object whose prompts were all cleared starts afresh;
-`clear_non_cond_mem_around_input` works; objects that attend to the same frames go through the network
-together.
-
-What it does not know: files of weights, crops, names of objects, what the masks mean.
+is overwritten by the next pass (`add_all_frames_to_correct_as_cond=True` keeps it). Departures, where the
+published code fails: a prompt for an object whose prompts were all cleared starts afresh, and
+`clear_non_cond_mem_around_input` works. Objects that attend to the same frames share the network's passes.
+It does not know files of weights, crops, names of objects, what masks mean.
 """
 
 from __future__ import annotations
@@ -35,9 +33,11 @@ from ocusam.tracking.network_of import network_of
 from ocusam.tracking.outputs import FrameOutput
 from ocusam.tracking.prompt_checks import join_points, make_mask, make_points
 from ocusam.tracking.session import ObjectTrack, VideoSession, frame_order, plain_label
+from ocusam.tracking.session_checks import checks_sessions
 from ocusam.video.reader import open_video
 
 
+@checks_sessions
 class SAM2VideoPredictor:
     """Prompts and propagation over videos. Sessions are independent: one predictor serves many.
 

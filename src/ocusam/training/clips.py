@@ -11,7 +11,10 @@ It does not know the network; pictures are bytes and normalised by the trainer.
 
 from __future__ import annotations
 
+import signal
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
@@ -22,6 +25,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from ocusam.core.errors import OcusamError
 from ocusam.model.eye_parts import PARTS
 from ocusam.training.augment import U8, AugmentConfig, augment
 from ocusam.training.rendered import Renderer, Wish, rendered_eye
@@ -306,17 +310,49 @@ class _Steps(Sampler[int]):
         return len(self.steps)
 
 
+class _Told(Dataset[Batch | OcusamError]):
+    """Batches of a maker; what a user can mend travels as a value, since an error that a background process
+    raises arrives with that process's traceback in its text."""
+
+    def __init__(self, maker: BatchMaker | MixedMaker) -> None:
+        self.maker = maker
+
+    def __getitem__(self, step: int) -> Batch | OcusamError:
+        try:
+            return self.maker[step]
+        except OcusamError as error:
+            return error
+
+
 def _quiet_worker(_: int) -> None:
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
 
 
+@contextmanager
+def _deaf_children() -> Iterator[None]:
+    """Processes started meanwhile ignore Ctrl-C, which in a terminal reaches all of them, from their first
+    moment on: the one that trains says when to end."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def batches(
     maker: BatchMaker | MixedMaker, first: int, last: int, *, workers: int = 1, ahead: int = 4
 ) -> Iterator[Batch]:
-    """Yield the batches of steps first..last-1 in order, made `ahead` of time by background processes."""
-    loader: DataLoader[Batch] = DataLoader(
-        maker,
+    """Yield the batches of steps first..last-1 in order, made `ahead` of time by background processes.
+
+    Raises:
+        OcusamError: a picture cannot be read; a background process died.
+    """
+    loader: DataLoader[Batch | OcusamError] = DataLoader(
+        _Told(maker),
         batch_size=None,
         sampler=_Steps(first, last),
         num_workers=workers,
@@ -324,4 +360,17 @@ def batches(
         worker_init_fn=_quiet_worker,
         multiprocessing_context="spawn" if workers else None,
     )
-    return iter(loader)
+    try:
+        with _deaf_children():
+            made = iter(loader)
+        for batch in made:
+            if isinstance(batch, OcusamError):
+                raise batch
+            yield batch
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise OcusamError(
+            "A background process that makes batches ended unexpectedly, most often for want of memory: take "
+            "fewer (--workers), or smaller batches."
+        ) from None

@@ -86,6 +86,20 @@ class TrainingLog:
             writer.writerow([step, f"{seconds:.1f}", f"{rate:.3e}", f"{seconds_per_step:.3f}", *shown])
         self._draw("train", step, means | {"lr": rate})
 
+    def forget_after(self, step: int) -> None:
+        """Drop the rows past a checkpoint: they are trained, and written, once more. A row that was cut off
+        in the middle goes too."""
+        if not self._path.exists():
+            return
+        with self._path.open(newline="") as file:
+            rows = list(csv.reader(file))
+        kept = [r for r in rows[1:] if len(r) == len(rows[0]) and r[0].isdigit() and int(r[0]) <= step]
+        if len(kept) + 1 < len(rows):
+            part = self._path.with_suffix(".part")
+            with part.open("w", newline="") as file:
+                csv.writer(file).writerows([rows[0], *kept])
+            part.replace(self._path)
+
     def scored(self, step: int, line: str, means: Mapping[str, float]) -> None:
         """Scores on held-out pictures or clips."""
         self.say(f"held out, step {step}: {line}")

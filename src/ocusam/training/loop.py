@@ -9,21 +9,22 @@ the bit, since clocks are not.
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
 
-from ocusam.core.errors import ModelError, WeightsError
+from ocusam.core.errors import ModelError, OcusamError, WeightsError
 from ocusam.model.build import at_size
 from ocusam.model.config import get_config
 from ocusam.model.eye_parts import EyeParts
 from ocusam.model.sam2 import SAM2
+from ocusam.tracking.build import load_weights
+from ocusam.training.checkpoint_file import read_checkpoint, write_checkpoint
 from ocusam.training.checkpointing import recompute_blocks
 from ocusam.training.clips import Batch, BatchMaker, ClipConfig, MixedMaker, batches
 from ocusam.training.log import TrainingLog
@@ -32,7 +33,7 @@ from ocusam.training.passes import PassResult, clip_pass, parts_pass
 from ocusam.training.rendered import Renderer, rendered_eye
 from ocusam.training.scores import HELD_OUT_SEED, score, score_parts
 from ocusam.training.statistics import freeze_statistics, has_statistics, settle_statistics
-from ocusam.weights.checkpoint import check_fits, load_state, save_state
+from ocusam.weights.checkpoint import check_fits, save_state
 
 STATISTICS_SEED = HELD_OUT_SEED + 1
 """Seed of the pictures by which averaged weights get their running statistics."""
@@ -86,7 +87,8 @@ class Trainer:
     Args:
         config: see `TrainConfig`.
         out_dir: gets `checkpoint.pt`, `log.csv` and `latest.safetensors`.
-        weights: file to start from instead of fresh weights; a checkpoint in `out_dir` goes first.
+        weights: file (or folder of transformers) to start from instead of fresh weights; a checkpoint in
+            `out_dir` goes first.
         renderer: where pictures come from.
         say: takes the lines of progress.
         record: text values stored beside exported weights.
@@ -112,7 +114,7 @@ class Trainer:
     ) -> None:
         self.ranks = ranks or Ranks()
         self.device = torch.device(device)
-        self._used = 0.0
+        self._used, self._stopped = 0.0, False
         self.config = config
         self.out_dir = out_dir
         self.record = record or {}
@@ -126,9 +128,7 @@ class Trainer:
         if weights is None:
             point_at_clicks(self.model)
         else:
-            state = load_state(weights)
-            check_fits(self.model.state_dict(), state, source=str(weights))
-            self.model.load_state_dict(state)
+            load_weights(self.model, weights)
         own = self.model.config.names_parts
         self.parts = self.model.eye_parts if own else EyeParts(self.model.config)
         self.model.to(self.device)
@@ -148,7 +148,11 @@ class Trainer:
         return self.out_dir / "checkpoint.pt"
 
     def save(self) -> None:
-        """Write everything needed to go on, under a temporary name first."""
+        """Write everything needed to go on.
+
+        Raises:
+            OutputError: it cannot be written; the one before is untouched.
+        """
         state = {
             "model": self.model.state_dict(),
             "parts": self.parts.state_dict(),
@@ -157,19 +161,17 @@ class Trainer:
             "step": self.step,
             "seconds": self.seconds,
         }
-        part = self.checkpoint_path.with_suffix(".part")
-        torch.save(state, part)
-        os.replace(part, self.checkpoint_path)
+        write_checkpoint(self.checkpoint_path, state)
 
     def resume(self) -> bool:
         """Go on from the checkpoint in `out_dir`, if there is one.
 
         Raises:
-            WeightsError: it belongs to another network.
+            WeightsError: it is damaged, or belongs to another network.
         """
         if not self.checkpoint_path.exists():
             return False
-        state: dict[str, Any] = torch.load(self.checkpoint_path, map_location="cpu", weights_only=True)
+        state = read_checkpoint(self.checkpoint_path)
         check_fits(self.model.state_dict(), state["model"], source=str(self.checkpoint_path))
         try:
             self.optimiser.load_state_dict(state["optimiser"])
@@ -182,6 +184,8 @@ class Trainer:
         self.parts.load_state_dict(state["parts"])
         self.average.load_state_dict(state["average"])
         self.step, self.seconds = int(state["step"]), float(state["seconds"])
+        if not self.ranks.index:
+            self.log.forget_after(self.step)
         return True
 
     def averaged_model(self) -> SAM2:
@@ -217,8 +221,17 @@ class Trainer:
 
     # ---- training
 
-    def run(self) -> None:
-        """Train until the steps or the minutes are used up, then save and export."""
+    def run(self, stop: Callable[[], bool] = lambda: False) -> None:
+        """Train until the steps or the minutes are used up, then save and export.
+
+        Args:
+            stop: asked after every step; True saves the step and ends. With several processes it is enough
+                that one of them says so.
+
+        Raises:
+            KeyboardInterrupt: `stop` said so.
+            OcusamError: a picture that cannot be read (what was learned before is saved); too little memory.
+        """
         config = self.config
         maker = self._maker()
         self._used = self._progress()
@@ -226,18 +239,23 @@ class Trainer:
         saved = exported = began
         logged_step = self.step
         logged = began
-        for batch in batches(maker, self.step, config.steps, workers=config.workers):
-            result, norm, rate = self._train_step(batch)
+        for batch in self._fed(maker):
+            result, norm, rate = self._train_step(batch, stop=stop())
             now = time.monotonic()
             self.seconds = before + now - began
             self.log.add(result.terms, result.iou_of_kind, norm)
             if self.ranks.index:
                 if self._used >= 1:
                     return
+                if self._stopped:
+                    raise KeyboardInterrupt
                 continue
             if self.step % config.log_every == 0:
                 self._write_log((now - logged) / (self.step - logged_step), rate)
                 logged, logged_step = now, self.step
+            if self._stopped and self._used < 1:
+                self.save()
+                raise KeyboardInterrupt(f"Interrupted; step {self.step} is saved. The same command goes on.")
             if self.step % config.score_every == 0:
                 self._score()
             if now - saved > 60 * config.checkpoint_minutes:
@@ -253,6 +271,15 @@ class Trainer:
         self.save()
         self.export(self.out_dir / "latest.safetensors")
         self._score()
+
+    def _fed(self, maker: BatchMaker | MixedMaker) -> Iterator[Batch]:
+        """Batches; where one cannot be made, what was learned before is saved."""
+        try:
+            yield from batches(maker, self.step, self.config.steps, workers=self.config.workers)
+        except OcusamError:
+            if self.step and not self.ranks.index:
+                self.save()
+            raise
 
     def _maker(self) -> BatchMaker | MixedMaker:
         config = self.config
@@ -278,7 +305,7 @@ class Trainer:
             used = max(used, self.seconds / (60 * self.config.minutes))
         return used
 
-    def _train_step(self, batch: Batch) -> tuple[PassResult, float, float]:
+    def _train_step(self, batch: Batch, *, stop: bool = False) -> tuple[PassResult, float, float]:
         config = self.config
         rng = np.random.default_rng([config.seed, 5, self.step])
         frames, size = batch.pictures_btss.shape[1:3]
@@ -302,8 +329,10 @@ class Trainer:
                 parts=self.parts if config.second_task else None,
             )
         result.terms.total.backward()
-        # One clock for all processes: the share used up travels with the gradients.
-        self._used = self.optimiser.average_over(self.ranks, 0.0 if self.ranks.index else self._progress())
+        # One clock and one end for all processes: they travel with the gradients.
+        own = (0.0 if self.ranks.index else self._progress(), float(stop))
+        self._used, stops = self.optimiser.average_over(self.ranks, own)
+        self._stopped = stops > 0
         rate = learning_rate(config.optim, self.step, self._used)
         norm = self.optimiser.step(rate)
         self.average.update(self.model, self.step)

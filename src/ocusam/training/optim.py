@@ -166,12 +166,12 @@ class Optimiser:
         if muon:
             self.optimisers.append(torch.optim.Muon(muon, momentum=0.95, adjust_lr_fn="match_rms_adamw"))
 
-    def average_over(self, ranks: Ranks, extra: float) -> float:
-        """Average gradients over all processes; returns the sum of `extra` over them, carried along."""
+    def average_over(self, ranks: Ranks, extra: tuple[float, ...]) -> tuple[float, ...]:
+        """Average gradients over all processes; returns the sums of `extra` over them, carried along."""
         if ranks.count == 1:
             return extra
         gradients = [p.grad for p in self.parameters if p.grad is not None]
-        carried = torch.tensor([extra * ranks.count], device=self.parameters[0].device)
+        carried = torch.tensor([e * ranks.count for e in extra], device=self.parameters[0].device)
         flat = torch.cat([g.flatten() for g in gradients] + [carried])
         torch.distributed.all_reduce(flat)
         flat /= ranks.count
@@ -179,7 +179,7 @@ class Optimiser:
         for gradient in gradients:
             gradient.copy_(flat[start : start + gradient.numel()].view_as(gradient))
             start += gradient.numel()
-        return float(flat[-1])
+        return tuple(flat[start:].tolist())
 
     def step(self, rate: float) -> float:
         """Clip, move by the learning rate `rate`, clear gradients; returns the norm before clipping."""

@@ -2,27 +2,25 @@
 
 Purpose: whatever a picture comes as, networks and renderers get uint8 (H, W, 3).
 
-Notable choices: grey pictures of 16 bits keep eight: of a folder or a stack the upper eight of those in use,
-since cameras of 10, 12 or 14 bits write such files (their pictures would be all but black else); of a single
-picture the upper eight of 16. Colour profiles and orientation tags are not looked at.
+Notable choices: what becomes of more than eight bits is said in `depth`. Colour profiles are not looked at,
+and orientation tags only where asked for.
 
 What it does not know: numbers, times and the order of frames (`source`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from ocusam.core.errors import InputError
+from ocusam.video.depth import eight_bits
 
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp")
-_LOOKED_AT = 8
 
 
 def as_rgb(picture: Any, what: str = "the picture") -> NDArray[np.uint8]:
@@ -65,17 +63,22 @@ def as_rgb(picture: Any, what: str = "the picture") -> NDArray[np.uint8]:
     return np.ascontiguousarray(array[:, :, :3])
 
 
-def read_picture(path: Path, bits: int | None = None) -> Image.Image:
+def read_picture(path: Path, *, upright: bool = False, bits: int | None = None) -> Image.Image:
     """Open one picture file as RGB.
 
     Args:
         path: the file.
-        bits: see `eight_bits`.
+        upright: turn it as a photograph's orientation tag says.
+        bits: see `depth.eight_bits`.
 
     Raises:
         InputError: no such file, or not a picture.
     """
-    return eight_bits(opened(path), bits).convert("RGB")
+    picture = opened(path)
+    try:
+        return eight_bits(ImageOps.exif_transpose(picture) if upright else picture, bits).convert("RGB")
+    except InputError as error:
+        raise InputError(f"The picture {path}: {error}") from None
 
 
 def opened(path: Path) -> Image.Image:
@@ -92,36 +95,3 @@ def opened(path: Path) -> Image.Image:
         raise InputError(f"No such file: {path}.") from None
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
         raise InputError(f"The picture {path} cannot be read ({error}).") from None
-
-
-def spread_over(count: int) -> list[int]:
-    """A few numbers below `count`, evenly spread: frames that stand for all."""
-    return sorted({int(i) for i in np.linspace(0, count - 1, _LOOKED_AT)})
-
-
-def bits_used(pictures: Iterable[Image.Image]) -> int | None:
-    """How many bits (8, 10, 12, 14 or 16) the grey of pictures takes that have room for 16; None where the
-    first has not."""
-    most = 0
-    for picture in pictures:
-        if not picture.mode.startswith("I"):
-            return None
-        most = max(most, int(np.asarray(picture).max()))
-    return next((bits for bits in (8, 10, 12, 14) if most < 1 << bits), 16)
-
-
-def eight_bits(picture: Image.Image, bits: int | None = None) -> Image.Image:
-    """Grey of 16 bits as eight; Pillow itself would cut off everything above 255.
-
-    Args:
-        picture: of any mode; others are returned as they are.
-        bits: how many are in use, the upper eight of which are kept; None: 16, or 8 where Pillow's wide
-            integers hold nothing larger.
-    """
-    if not picture.mode.startswith("I"):
-        return picture
-    values = np.asarray(picture)
-    if bits is not None:
-        return Image.fromarray((values >> (bits - 8)).clip(0, 255).astype(np.uint8))
-    wide = picture.mode != "I" or int(values.max()) > 255
-    return Image.fromarray((values >> 8 if wide else values).clip(0, 255).astype(np.uint8))

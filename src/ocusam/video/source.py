@@ -28,7 +28,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ocusam.core.errors import InputError
-from ocusam.video.pictures import PICTURE_SUFFIXES, as_rgb, bits_used, opened, read_picture, spread_over
+from ocusam.video.depth import shared_bits
+from ocusam.video.pictures import PICTURE_SUFFIXES, as_rgb, read_picture
 
 NOMINAL_FPS = 30.0
 NANOSECONDS = 1_000_000_000
@@ -231,14 +232,14 @@ class PictureFolder(SequenceSource):
         if not paths:
             raise InputError(f"The folder {folder} holds no pictures ({', '.join(PICTURE_SUFFIXES)}).")
         self.paths = sorted(paths, key=lambda path: natural_key(path.name))
-        self._bits = bits_used(opened(self.paths[i]) for i in spread_over(len(self.paths)))
+        self._bits = shared_bits(self.paths)
         super().__init__(self.paths, fps=fps)
 
     def _name(self, frame_idx: int) -> str:
         return f"The picture {self.paths[frame_idx]}"
 
     def _picture(self, frame_idx: int) -> Any:
-        return read_picture(self.paths[frame_idx], self._bits)
+        return read_picture(self.paths[frame_idx], bits=self._bits)
 
 
 class IterableSource(VideoSource):

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image, TiffImagePlugin, UnidentifiedImageError
 
 from ocusam.core.errors import InputError
-from ocusam.video.pictures import bits_used, eight_bits, spread_over
+from ocusam.video.depth import bits_used, eight_bits, spread_over
 from ocusam.video.source import SequenceSource
 
 STACK_SUFFIXES = (".tif", ".tiff")

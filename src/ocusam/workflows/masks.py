@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco
 
-from ocusam.core.errors import OutputError
+from ocusam.core.errors import InputError, OutputError
 from ocusam.model.config import Sam2Config
 from ocusam.model.sam2 import SAM2
 from ocusam.report.all_masks import draw_all_masks
@@ -32,6 +32,8 @@ from ocusam.tracking.automatic_masks import SAM2AutomaticMaskGenerator
 from ocusam.tracking.mask_rle import rle_to_coco, rle_to_mask
 from ocusam.tracking.network_of import network_of
 from ocusam.video.pictures import as_rgb, read_picture
+from ocusam.workflows.inputs.input_size import FINE
+from ocusam.workflows.inputs.settings import RunSettings
 from ocusam.workflows.session.follow import Progress
 from ocusam.workflows.session.models import OpenedModel, open_predictor
 from ocusam.workflows.session.run_folder import RunFolder, check_free, describe_input
@@ -89,6 +91,7 @@ def find_masks(
     device: str = "cpu",
     out: str | Path | None = None,
     settings: MaskSettings | None = None,
+    size: str | int = FINE,
     progress: Progress | None = None,
 ) -> PictureMasks:
     """Find everything in a picture.
@@ -100,6 +103,8 @@ def find_masks(
         device: where the network runs.
         out: folder to write (`run.json`, `masks.json`, `masks.png`), or None.
         settings: options of the generator.
+        size: side of the network's input, px, or "fine", "fast" (`workflows.inputs.input_size`); a network
+            that was made has its own.
         progress: called after every batch with (clicks done, clicks in all, what).
 
     Raises:
@@ -109,8 +114,10 @@ def find_masks(
     if out is not None:
         check_free(Path(out), resumable=False)
     path = Path(image) if isinstance(image, str | Path) else None
+    if path is not None and path.is_dir():
+        raise InputError(f"{path} is a folder; give one picture at a time.")
     picture = as_rgb(read_picture(path) if path is not None else image, "The picture")
-    network, record = _open(model, weights, device)
+    network, record = _open(model, weights, device, size)
     generator = SAM2AutomaticMaskGenerator(
         network, output_mode="uncompressed_rle", **asdict(replace(settings, min_mask_region_area=0))
     )
@@ -124,9 +131,8 @@ def find_masks(
     records.sort(key=lambda found: -found["area"])
     found = PictureMasks(picture, records, time.perf_counter() - started)
     if out is not None:
-        size = [picture.shape[0], picture.shape[1]]
         about = {
-            "input": {**describe_input(image), "size_hw": size},
+            "input": {**describe_input(image), "size_hw": [picture.shape[0], picture.shape[1]]},
             "model": record,
             "settings": asdict(settings),
             "masks": len(records),
@@ -190,10 +196,12 @@ def write_png(path: Path, image: NDArray[np.uint8]) -> None:
         raise OutputError(f"Cannot write {path} ({error.strerror}).") from None
 
 
-def _open(model: Any, weights: str | Path | None, device: str) -> tuple[SAM2, dict[str, Any]]:
+def _open(
+    model: Any, weights: str | Path | None, device: str, size: str | int
+) -> tuple[SAM2, dict[str, Any]]:
     """The network, and what `run.json` says of it."""
     if not isinstance(model, str | Path | Sam2Config | OpenedModel):
         network = network_of(model)
         return network, {"model": network.config.name, "weights": None}
-    opened = open_predictor(model, weights, device)
+    opened = open_predictor(model, weights, device, RunSettings(size=size))
     return network_of(opened.predictor), opened.record

@@ -18,6 +18,7 @@ import dataclasses
 import json
 import os
 import platform
+import shlex
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -25,20 +26,29 @@ from typing import Any
 
 import torch
 
-from ocusam.core.errors import InputError, ModelError, OutputError, WeightsError
+from ocusam.core.errors import InputError, OutputError, WeightsError
 from ocusam.core.version import __version__
+from ocusam.model.build import find_device
 from ocusam.model.config import get_config
+from ocusam.tracking.huggingface_config import WEIGHTS_FILE as HUGGINGFACE_FILE
 from ocusam.training.loop import Trainer
 from ocusam.training.optim import Ranks
 from ocusam.training.own_clips import AnnotatedVideo, Mixed, OwnClips
 from ocusam.training.rendered import Renderer, rendered_eye
 from ocusam.workflows.inputs.weights_on_hand import weights_on_hand
-from ocusam.workflows.own_masks.coco import coco
-from ocusam.workflows.own_masks.folders import davis, run
-from ocusam.workflows.own_masks.tools import cvat, labelme
+from ocusam.workflows.own_masks.look import SHOWN, look_through
+from ocusam.workflows.own_masks.opening import open_masks
 from ocusam.workflows.session.atomic import write_bytes
-from ocusam.workflows.train_config import DataConfig, MasksConfig, Stage, TrainingPlan
+from ocusam.workflows.session.interrupt import deferred_interrupt
+from ocusam.workflows.train_config import DataConfig, Stage, TrainingPlan
 
+MAY_CHANGE = (
+    *("workers", "log_every", "score_every", "held_out_batches", "tensorboard"),
+    *("checkpoint_minutes", "export_minutes", "checkpointing", "store"),
+)
+"""Keys of the file that may be other ones when a training goes on: they do not change what is learned."""
+LOOKED_AT = 200
+"""Annotated frames that are read before the first step; `--check` reads all."""
 PLAN_FILE, WEIGHTS_FILE, LATEST = "plan.json", "weights.safetensors", "latest.safetensors"
 Say = Callable[[str], None]
 
@@ -76,6 +86,8 @@ def train(
     _enough_for(ranks, plan)
     start = starting_weights(plan)
     training, held_out = sources(plan)
+    if plan.data.masks and not ranks.index and not (out / PLAN_FILE).exists():
+        _look(plan, training, held_out, say)
     _claim(plan, out, first=ranks.index == 0)
     record = _record(plan, command)
     trainer: Trainer | None = None
@@ -99,8 +111,25 @@ def train(
     assert trainer is not None
     if ranks.index == 0:
         trainer.export(out / WEIGHTS_FILE, dtype=getattr(torch, plan.store))
-        say(f"written to {out / WEIGHTS_FILE}")
+        say(f"written to {out / WEIGHTS_FILE}\ntry it: {_use(plan, out / WEIGHTS_FILE)}")
     return out / WEIGHTS_FILE
+
+
+def _look(plan: TrainingPlan, training: Renderer, held_out: Renderer, say: Say) -> None:
+    """Before the first step: what cannot be read shows now, not hours later in a background process."""
+    videos = [video for entry in plan.data.masks for video in open_masks(entry, plan.home)]
+    looked = look_through(videos, plan.stages[-1].config.clips.size, most=LOOKED_AT)
+    looked.check()
+    for line in [*looked.lines(), scored_on(training, held_out)]:
+        say(line)
+
+
+def _use(plan: TrainingPlan, weights: Path) -> str:
+    """The command that tracks with what came out: weights know neither their network nor its input size."""
+    config, size = get_config(plan.model), plan.stages[-1].config.clips.size
+    model = "" if config.name == "nano" else f" --model {config.name}"
+    side = "" if size == config.image_size else f" --size {size}"
+    return f"ocusam track VIDEO --point NAME:X,Y{model}{side} --weights {shlex.quote(str(weights))} -o OUT"
 
 
 def _run_stage(trainer: Trainer, stage: Stage, folder: Path, say: Say, ranks: Ranks) -> Path:
@@ -112,7 +141,10 @@ def _run_stage(trainer: Trainer, stage: Stage, folder: Path, say: Say, ranks: Ra
             trainer.export(folder / LATEST)
     else:
         say(f"stage {stage.name}: " + (f"going on from step {trainer.step}" if resumed else "begins"))
-        trainer.run()
+        with deferred_interrupt() as asked:
+            trainer.run(asked.is_set)
+        if asked.is_set():
+            raise KeyboardInterrupt(f"Interrupted; stage {stage.name} is done. The same command goes on.")
     if ranks.count > 1:
         torch.distributed.barrier()
     return folder / LATEST
@@ -123,12 +155,7 @@ def _processes(device: str) -> tuple[Ranks, torch.device]:
     ranks = Ranks(int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1")))
     if device == "cuda" and ranks.count > 1:
         device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
-    try:
-        place = torch.device(device)
-        torch.empty(1, device=place)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise ModelError(f"The device {device!r} cannot be used ({reason}); use cpu, cuda or mps.") from None
+    place = find_device(device)
     if ranks.count > 1 and not torch.distributed.is_initialized():
         backend = "nccl" if place.type == "cuda" else "gloo"
         torch.distributed.init_process_group(backend, timeout=timedelta(minutes=20))
@@ -154,11 +181,12 @@ def _claim(plan: TrainingPlan, out: Path, *, first: bool) -> None:
             before = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise OutputError(f"{path} cannot be read ({error}); use another folder.") from None
-        differ = list(_differences(before, now))
+        differ = [name for name in _differences(before, now) if name.rpartition(".")[2] not in MAY_CHANGE]
         if differ:
             raise OutputError(
-                f"{out} holds a training of another plan (different: {', '.join(differ[:3])}); give another "
-                "folder, or the file it was begun with."
+                f"{out} holds a training of another plan (different: {', '.join(differ[:3])}). Give the file "
+                "it was begun with; or another folder (-o), and to go on from what was learned, in the file: "
+                f"weights = {str((out / WEIGHTS_FILE).resolve())!r} (--export writes it before the end)."
             )
     elif first:
         write_bytes(path, (json.dumps(now, indent=2) + "\n").encode())
@@ -204,6 +232,8 @@ def starting_weights(plan: TrainingPlan) -> Path | None:
             )
         return path
     path = plan.home / plan.weights
+    if path.is_dir():  # another training's folder, or one that transformers saved
+        path = path / WEIGHTS_FILE if (path / WEIGHTS_FILE).is_file() else path / HUGGINGFACE_FILE
     if not path.is_file():
         raise WeightsError(f"No such weights file: {path} (weights = {plan.weights!r}).")
     return path
@@ -224,9 +254,7 @@ def sources(plan: TrainingPlan) -> tuple[Renderer, Renderer]:
     )
     own = OwnClips(kept)
     own.check(longest)
-    for video in videos[:: max(1, len(videos) // 4)]:
-        video.read(0)  # a wrong folder shows now, not in the first step of a background process
-    held_out = OwnClips(scored) if max(v.count for v in scored) >= longest else own
+    held_out = own if scored is kept or max(v.count for v in scored) < longest else OwnClips(scored)
     return (Mixed(own, rendered_eye, plan.data.rendered) if plan.data.rendered else own), held_out
 
 
@@ -242,42 +270,25 @@ def _divided(
     return [video for video in videos if video not in scored], scored
 
 
-def open_masks(entry: MasksConfig, home: Path) -> list[AnnotatedVideo]:
-    """The annotated videos of one entry of [[data.masks]].
-
-    Args:
-        entry: formats as in `train_config.FORMATS`.
-        home: folder that relative paths start from.
-
-    Raises:
-        InputError: the masks or their pictures cannot be used.
-    """
-    path = home / entry.path
-    if not path.exists():
-        raise InputError(f"No such file or folder: {path} (path = {entry.path!r}).")
-    pictures = home / entry.pictures if entry.pictures else None
-    if pictures is not None and not pictures.exists():
-        raise InputError(f"No such file or folder: {pictures} (pictures = {entry.pictures!r}).")
-    if entry.format == "davis":
-        return list(davis(path, pictures, entry.names))
-    if entry.format == "run":
-        return list(run(path, pictures, entry.names))
-    reader = {"coco": coco, "labelme": labelme, "cvat": cvat}[entry.format]
-    return list(reader(path, pictures, entry.names, sequence=entry.sequence))
-
-
 def describe(plan: TrainingPlan) -> list[str]:
-    """What would be trained, in lines; reads weights' places and masks, and trains nothing.
+    """What would be trained, in lines; reads weights' places and every annotated frame, and trains nothing.
 
     Raises:
-        OcusamError: as `train`.
+        OcusamError: as `train`; names the frames that cannot be used.
     """
     start = starting_weights(plan)
-    sources(plan)
+    training, held_out = sources(plan)
     lines = [f"model {plan.model}, starting from {start or 'random numbers'}"]
     for entry in plan.data.masks:
-        for video in open_masks(entry, plan.home)[:20]:
-            lines.append(f"{entry.format} {video.name}: {video.count} annotated frames")
+        videos = open_masks(entry, plan.home)
+        lines += [f"{entry.format} {video.name}: {video.count} annotated frames" for video in videos[:SHOWN]]
+        if len(videos) > SHOWN:
+            lines.append(f"and {len(videos) - SHOWN} more of {entry.path}")
+        looked = look_through(videos, plan.stages[-1].config.clips.size)
+        looked.check()
+        lines += looked.lines()
+    if plan.data.masks:
+        lines.append(scored_on(training, held_out))
     for stage in plan.stages:
         config, clips = stage.config, stage.config.clips
         lines.append(
@@ -290,17 +301,35 @@ def describe(plan: TrainingPlan) -> list[str]:
     return lines
 
 
+def scored_on(training: Renderer, held_out: Renderer) -> str:
+    """What the scores of a training on one's own masks are worth."""
+    own = training.own if isinstance(training, Mixed) else training
+    if held_out is own:
+        return (
+            "scores: on what is trained on, as there are too few videos (or pictures) to hold some out; "
+            "score with others afterwards"
+        )
+    assert isinstance(held_out, OwnClips)
+    return f"scores: on {len(held_out.videos)} videos (or pictures) that are held out"
+
+
 def export_so_far(plan: TrainingPlan, out: Path, target: Path) -> int:
     """Write the averaged weights of the last stage that has a checkpoint; returns its step.
 
     Raises:
         InputError: no stage has one yet.
     """
+    if (out / PLAN_FILE).exists():
+        _claim(plan, out, first=False)
     for number, stage in reversed(list(enumerate(plan.stages, start=1))):
         trainer_folder = out / f"{number}-{stage.name}"
         if (trainer_folder / "checkpoint.pt").exists():
+            training, _ = sources(plan)  # running statistics are those of the pictures that were trained on
             trainer = Trainer(
-                dataclasses.replace(stage.config, tensorboard=False), trainer_folder, record=_record(plan, "")
+                dataclasses.replace(stage.config, tensorboard=False),
+                trainer_folder,
+                renderer=training,
+                record=_record(plan, ""),
             )
             trainer.resume()
             trainer.export(target, dtype=getattr(torch, plan.store))

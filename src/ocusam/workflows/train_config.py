@@ -13,6 +13,7 @@
     path = "DAVIS"
     pictures = "DAVIS/JPEGImages/480p"
     sequence = false               # single pictures are frames of one video
+    instances = false              # every shape of a single picture is an object of its own
     names = {1 = "pupil"}
 
     [[stage]]                      # stages follow one another, each from the weights of the one before
@@ -32,6 +33,7 @@ What it does not know: how to train.
 from __future__ import annotations
 
 import dataclasses
+import re
 import tomllib
 import types
 import typing
@@ -71,6 +73,7 @@ class MasksConfig:
     path: str
     pictures: str = ""
     sequence: bool = False
+    instances: bool = False
     names: dict[str, str] = field(default_factory=dict)
 
 
@@ -127,7 +130,7 @@ def read_plan(path: Path) -> TrainingPlan:
 
 def _read(path: Path) -> Table:
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"The training's file {path} cannot be read ({error}).") from None
     try:
@@ -180,6 +183,11 @@ def _data(table: Table, where: str) -> DataConfig:
         one = _filled(MasksConfig(str(entry["format"]), str(entry["path"])), {**entry, "names": names}, place)
         if one.format not in FORMATS:
             raise InputError(f"{place}: format = {one.format!r}; use one of {', '.join(FORMATS)}.")
+        if one.instances and (one.sequence or one.format == "run"):
+            raise InputError(
+                f"{place}: instances = true is for single pictures; in a video an object needs one name "
+                "throughout."
+            )
         masks.append(one)
     rest = {k: v for k, v in table.items() if k != "masks"}
     data = dataclasses.replace(_filled(DataConfig(), rest, where), masks=tuple(masks))
@@ -218,10 +226,33 @@ def _stage(table: Table, where: str, *, model: str, seed: int, number: int, own:
             for k, entry in enumerate(_typed(table, "alongside", list, [], where), start=1)
         ),
     )
+    _check_ranges(config, where)
     shares = [share for share, _ in config.alongside]
     if shares and (min(shares) <= 0 or sum(shares) > 1):
         raise InputError(f"{where}: the shares alongside are {shares}; each above 0, together at most 1.")
     return Stage(_typed(table, "name", str, f"{kind}-{number}", where), config)
+
+
+def _check_ranges(config: TrainConfig, where: str) -> None:
+    """Values that would end in the middle of a training, or train nothing."""
+    optim = config.optim
+    least = {"steps": 1, "log_every": 1, "score_every": 1, "minutes": 0, "workers": 0, "held_out_batches": 0,
+             "max_corrections": 0, "checkpoint_minutes": 0, "export_minutes": 0}  # fmt: skip
+    for key, lowest in least.items():
+        if getattr(config, key) < lowest:
+            raise InputError(f"{where}: {key} = {getattr(config, key)}; it is at least {lowest}.")
+    if optim.lr <= 0 or optim.clip_norm <= 0:
+        raise InputError(f"{where}: lr = {optim.lr:g}, clip_norm = {optim.clip_norm:g}; they are above 0.")
+    shares = {
+        "correction_share": config.correction_share,
+        "ema_decay": optim.ema_decay,
+        "final_lr_share": optim.final_lr_share,
+        "layer_decay": optim.layer_decay,
+        **{key: getattr(config.clips, key) for key in ("nothing", "two_eyes", "shapes", "gap", "blink")},
+    }
+    for key, share in shares.items():
+        if not 0 <= share <= 1:
+            raise InputError(f"{where}: {key} = {share:g}; it is from 0 to 1.")
 
 
 def _alongside(entry: Any, where: str, clips: ClipConfig, *, own: bool) -> tuple[float, ClipConfig]:
@@ -299,6 +330,8 @@ def _as(value: Any, wanted: Any, what: str) -> Any:
     plain = origin or wanted
     if plain is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
+    if plain is float and isinstance(value, str) and re.fullmatch(r"[+-]?[0-9.]+[eE][+-]?[0-9]+", value):
+        return float(value)  # YAML takes 1e-3 for a text
     if isinstance(value, plain) and not (plain is int and isinstance(value, bool)):
         return value
     raise InputError(f"{what} = {value!r}; it is a {plain.__name__}.")

@@ -14,6 +14,7 @@ from finished_run import CLOSED, FRAMES, LEFT, RIGHT, START_NS, make_run
 from ocusam.cli.main import app
 from ocusam.core.errors import InputError
 from ocusam.core.geometry import Ellipse
+from ocusam.core.masklet import ObjectFrame, View
 from ocusam.eye.filters import Filters
 from ocusam.eye.signals import COLUMNS
 from ocusam.workflows.results.export_masks import write_coco, write_npz, write_png
@@ -25,6 +26,7 @@ from ocusam.workflows.results.export_tables import (
     write_parquet,
 )
 from ocusam.workflows.results.finished_run import FinishedRun, open_run
+from ocusam.workflows.session.masklets import Masklets, MaskletWriter
 
 
 @pytest.fixture(scope="module")
@@ -132,6 +134,20 @@ def test_pymovements_takes_a_recording(run: FinishedRun) -> None:
     assert gaze.events.frame.height == run.blinks.filter(pl.col("view") == 0).height
     with pytest.raises(InputError, match=r"pupil \(view 1\)"):
         to_pymovements(run.signals, run.blinks, view=1, name="iris")
+
+
+def test_any_name_of_an_object_stays_in_the_folder_of_pictures(tmp_path: Path) -> None:
+    view, names = View(0, (0, 0, 8, 6)), ["..", "left/eye", "left:eye", "../../out"]
+    writer = MaskletWriter(tmp_path / "run/masklets", (6, 8))
+    mask = np.ones((6, 8), dtype=np.bool_)
+    writer.add(
+        [ObjectFrame(0, 0, view, name, np.zeros((4, 4), np.float32), mask, 0.9, 3.0) for name in names]
+    )
+    writer.finish()
+    assert write_png(Masklets.from_folder(tmp_path / "run/masklets"), tmp_path / "png") == 4
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["png", "run"]
+    folders = sorted(path.parent.name for path in (tmp_path / "png").rglob("*.png"))
+    assert folders == ["_", "_.._out", "left_eye", "left_eye_"]
 
 
 def test_masks_come_back_from_every_form(run: FinishedRun, tmp_path: Path) -> None:

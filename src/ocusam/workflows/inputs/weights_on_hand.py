@@ -6,12 +6,17 @@ SHA-256 for (a file that was copied here) are present, and cannot be verified.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from ocusam.model.build import recognise
 from ocusam.model.config import PRESETS, get_config
+from ocusam.weights.checkpoint import load_state, read_metadata
 from ocusam.weights.hub import PUBLISHED, Hub, local_weights, published
 from ocusam.weights.hub import fetch as fetch_published
+from ocusam.weights.huggingface import from_huggingface, is_huggingface
 from ocusam.weights.registry import (
     PACKAGED,
     PACKAGED_SHA256,
@@ -88,3 +93,45 @@ def fetch_model(name: str, hub: Hub | None = None) -> ModelOnHand:
     published(name)
     found = fetch_published(name, hub)
     return ModelOnHand(name, size, "fetched", found.path, True if found.announced_sha256 else None)
+
+
+def describe_weights(path: Path) -> list[str]:
+    """What a file of weights is, in lines.
+
+    Args:
+        path: the file, or a training's folder.
+
+    Raises:
+        WeightsError: no such file, or no weights in it.
+    """
+    path = path / "weights.safetensors" if path.is_dir() else path
+    state = load_state(path)
+    if is_huggingface(state):
+        state = from_huggingface(state)
+    network, count = recognise(state), sum(tensor.numel() for tensor in state.values())
+    record = read_metadata(path)
+    plan = _plan(record)
+    lines = [f"{path}: {count / 1e6:.1f} million numbers, SHA-256 {sha256(path)}"]
+    if network is None:
+        lines.append("of no network that ocusam knows; give its YAML file or folder as --model")
+    else:
+        stages = plan.get("stages") or [{}]
+        size = stages[-1].get("config", {}).get("clips", {}).get("size", network.image_size)
+        side = f", trained at --size {size}" if size != network.image_size else ""
+        lines.append(f"network: --model {network.name}{side}")
+    lines += [f"{key}: {record[key]}" for key in _RECORD if record.get(key)]
+    masks = plan.get("data", {}).get("masks", [])
+    lines += [f"masks: {entry.get('format')} {entry.get('path')}" for entry in masks]
+    return lines
+
+
+_RECORD = ("command", "stage", "step", "hours", "seed", "hardware", "ocusam", "torch", "commit")
+
+
+def _plan(record: dict[str, str]) -> dict[str, Any]:
+    """The training's plan inside a record; empty where there is none."""
+    try:
+        plan = json.loads(record.get("plan", ""))
+    except ValueError:
+        return {}
+    return plan if isinstance(plan, dict) else {}

@@ -1,12 +1,12 @@
 """Pictures and masks that belong together, read when they are wanted.
 
-Purpose: `Pictures` (files or a video) and `AnnotatedFrames`, which the readers of formats fill and
-`training.own_clips` takes.
+Purpose: `AnnotatedFrames`, which the readers of formats fill and `training.own_clips` takes, and the shapes
+in it.
 
-Notable choices: nothing is opened before it is read, since these values travel to other processes. A video
-is kept open afterwards, each process its own. Masks are boolean (H, W); a polygon covers the pixels of which
-at least half lie inside, its coordinates counting from the upper left corner of the first pixel, as LabelMe,
-CVAT and COCO have them.
+Notable choices: nothing is opened before it is read, since these values travel to other processes. Masks are
+boolean (H, W); a polygon covers the pixels of which at least half lie inside, its coordinates counting from
+the upper left corner of the first pixel, as LabelMe, CVAT and COCO have them. A mask that fits a photograph
+only as the camera stored it, not as its orientation tag turns it, was drawn on the former.
 
 What it does not know: formats.
 """
@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 
 import cv2
@@ -23,46 +22,27 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ocusam.core.errors import InputError
-from ocusam.video.pictures import as_rgb, read_picture
-from ocusam.video.reader import open_video
-from ocusam.video.source import VideoSource
-from ocusam.workflows.scoring.davis_folders import read_values
+from ocusam.workflows.own_masks.mask_files import mask_values
+from ocusam.workflows.own_masks.pictures import Pictures
 
 Mask = NDArray[np.bool_]
 _FINER = 8
 
 
-@dataclass(frozen=True)
-class Pictures:
-    """Where the pictures of a video are: one file each, or frames of a video by number.
-
-    Attributes:
-        files: of the pictures; empty for a video.
-        video: file or folder of a video.
-        numbers: which frames of the video.
-    """
-
-    files: Sequence[Path] = ()
-    video: Path | None = None
-    numbers: Sequence[int] = ()
-
-    def __len__(self) -> int:
-        return len(self.files) or len(self.numbers)
-
-    def read(self, index: int) -> NDArray[np.uint8]:
-        """RGB (H, W, 3)."""
-        if self.video is None:
-            return as_rgb(read_picture(self.files[index]))
-        return _opened(self.video).read(self.numbers[index]).image
-
-
-@lru_cache(maxsize=8)
-def _opened(path: Path) -> VideoSource:
-    return open_video(path)
-
-
 Shape = Callable[[tuple[int, int]], Mask]
 """A mask that knows how to be drawn at a picture's (height, width)."""
+
+
+def label_of(name: str) -> str:
+    """Without the number that one of several objects of a label has in front, `2:cell`."""
+    number, colon, label = name.partition(":")
+    return label if colon and number.isdigit() else name
+
+
+def named(names: Mapping[str, str], name: str) -> str:
+    """What an object is called instead; one of several of a label keeps its number."""
+    label = label_of(name)
+    return names[name] if name in names else name[: len(name) - len(label)] + names.get(label, label)
 
 
 @dataclass(frozen=True)
@@ -89,7 +69,7 @@ class AnnotatedFrames:
     @property
     def objects(self) -> set[str]:
         """Names of all objects."""
-        return {self.names.get(name, name) for masks in self.masks for name in masks}
+        return {named(self.names, name) for masks in self.masks for name in masks}
 
     def read(self, index: int) -> tuple[NDArray[np.uint8], dict[str, Mask]]:
         """Picture and masks; shapes of one name are one object.
@@ -98,20 +78,36 @@ class AnnotatedFrames:
             InputError: something cannot be read, or sizes differ.
         """
         picture = self.pictures.read(index)
+        masks = self._drawn(index, picture)
+        if any(mask.shape != picture.shape[:2] for mask in masks.values()):
+            picture = self.pictures.read(index, upright=False)
+            masks = self._drawn(index, picture)
+        out: dict[str, Mask] = {}
+        for name, mask in masks.items():
+            if mask.shape != picture.shape[:2]:
+                raise InputError(
+                    f"{self._where(index)}: the mask of {name!r} is {mask.shape[1]} x {mask.shape[0]} px, "
+                    f"the picture {picture.shape[1]} x {picture.shape[0]} px."
+                )
+            if mask.any():
+                key = named(self.names, name)
+                out[key] = out[key] | mask if key in out else mask
+        return picture, out
+
+    def _where(self, index: int) -> str:
+        files = self.pictures.files
+        return str(files[index]) if files else f"{self.name}, annotated frame {index}"
+
+    def _drawn(self, index: int, picture: NDArray[np.uint8]) -> dict[str, Mask]:
+        """One mask for each object, of whatever size it says."""
         size = (picture.shape[0], picture.shape[1])
         out: dict[str, Mask] = {}
         for name, shapes in self.masks[index].items():
             drawn = [shape(size) for shape in shapes]
-            if any(mask.shape != size for mask in drawn):
-                raise InputError(
-                    f"{self.name}, annotated frame {index}: the mask of {name!r} is "
-                    f"{drawn[0].shape[1]} x {drawn[0].shape[0]} px, the picture {size[1]} x {size[0]} px."
-                )
-            mask = np.logical_or.reduce(drawn)
-            if mask.any():
-                key = self.names.get(name, name)
-                out[key] = out[key] | mask if key in out else mask
-        return picture, out
+            if any(mask.shape != drawn[0].shape for mask in drawn):
+                raise InputError(f"{self._where(index)}: the masks of {name!r} differ in size.")
+            out[name] = np.logical_or.reduce(drawn)
+        return out
 
 
 @dataclass(frozen=True)
@@ -197,25 +193,20 @@ def runs(lengths: Sequence[int] | None, size: tuple[int, int], where: str, **how
 
 @dataclass(frozen=True)
 class Values:
-    """A `Shape` from a PNG: pixels of one value, or (None) all above 0."""
+    """A `Shape` from a picture of numbers: pixels of one value, or (None) all above 0; `part` picks one of
+    the value's connected parts, from 1."""
 
     path: Path
     value: int | None = None
+    part: int = 0
 
     def __call__(self, size: tuple[int, int]) -> Mask:
         """The mask, at the size of the file."""
-        values = read_values(self.path)
-        return values > 0 if self.value is None else values == self.value
+        values = mask_values(self.path)
+        mask = values > 0 if self.value is None else values == self.value
+        return connected(mask) == self.part if self.part else mask
 
 
-def picture_file(folder: Path, stem: str, where: str) -> Path:
-    """The JPEG or PNG picture of a name in a folder.
-
-    Raises:
-        InputError: there is none.
-    """
-    for suffix in (".jpg", ".jpeg", ".png", ".JPG", ".JPEG", ".PNG"):
-        path = folder / f"{stem}{suffix}"
-        if path.is_file():
-            return path
-    raise InputError(f"{where}: no picture {stem}.jpg or {stem}.png in {folder}.")
+def connected(mask: Mask) -> NDArray[np.int32]:
+    """Connected parts (8 neighbours), numbered from 1."""
+    return np.asarray(cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)[1], np.int32)

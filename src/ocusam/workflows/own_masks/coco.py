@@ -16,7 +16,6 @@ What it does not know: key points, captions, panoptic PNG files.
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,7 +24,8 @@ from typing import Any
 from ocusam.core.errors import InputError
 from ocusam.video.source import natural_key
 from ocusam.workflows.inputs.prompt_pack import coco_runs
-from ocusam.workflows.own_masks.annotated import AnnotatedFrames, Pictures, Shape, polygon, runs
+from ocusam.workflows.own_masks.annotated import AnnotatedFrames, Shape, polygon, runs
+from ocusam.workflows.own_masks.pictures import Pictures, find_picture, read_json
 
 Json = dict[str, Any]
 Named = dict[str, list[Shape]]
@@ -49,6 +49,10 @@ def coco(
     data = _read(path)
     try:
         categories = {c["id"]: str(c["name"]) for c in data.get("categories", [])}
+        # A name stands for a category, whatever number its objects get.
+        renamed = {key: names.get(name, name) for key, name in categories.items()}
+        names = {old: new for old, new in names.items() if old not in categories.values()}
+        categories = renamed
         home = pictures or path.parent
         if "videos" in data and any("segmentations" in a for a in data["annotations"]):
             return _videos(data, categories, home, names, str(path))
@@ -58,12 +62,9 @@ def coco(
 
 
 def _read(path: Path) -> Json:
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror}).") from None
-    except ValueError as error:
-        raise InputError(f"{path} is not JSON ({error}).") from None
+    if path.is_dir():
+        raise InputError(f"{path} is a folder; give the JSON file with the annotations as path.")
+    data = read_json(path)
     if not isinstance(data, dict) or "annotations" not in data:
         raise InputError(f"{path} holds no 'annotations'; give a JSON file in COCO's form.")
     return data
@@ -94,7 +95,7 @@ def _images(
         if home.is_file():
             shown = Pictures(video=home, numbers=[int(image["id"]) for image in group])
         else:
-            shown = Pictures([home / image["file_name"] for image in group])
+            shown = Pictures([find_picture(home, str(image["file_name"])) for image in group])
         masks = [_objects(by_image[i["id"]], categories, i, sequence=sequence, where=where) for i in group]
         name = f"{Path(where).name} {key if sequence else group[0]['file_name']}"
         out.append(AnnotatedFrames(name, shown, masks, names))
@@ -116,7 +117,7 @@ def _objects(
                     f"{where}: {image['file_name']} has two objects of the category {name!r}; in a sequence "
                     "they need 'track_id' (or different categories)."
                 )
-            name = f"{name}-{annotation.get('id', len(out))}"
+            name = f"{annotation.get('id', len(out))}:{name}"
         out[name] = _shapes(annotation["segmentation"], image, f"{where}, {image['file_name']}, {name}")
     return out
 
@@ -129,7 +130,7 @@ def _videos(
         by_video[annotation["video_id"]].append(annotation)
     out = []
     for video in data["videos"]:
-        files = [home / name for name in video["file_names"]]
+        files = [find_picture(home, str(name)) for name in video["file_names"]]
         masks: list[Named] = [{} for _ in files]
         for number, annotation in enumerate(by_video[video["id"]], start=1):
             category = categories.get(annotation.get("category_id"), "object")

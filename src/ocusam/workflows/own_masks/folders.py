@@ -17,34 +17,53 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from ocusam.core.errors import InputError
-from ocusam.workflows.own_masks.annotated import AnnotatedFrames, Mask, Pictures, Shape, Values, picture_file
+from ocusam.workflows.own_masks.annotated import AnnotatedFrames, Mask, Shape, Values, connected
+from ocusam.workflows.own_masks.mask_files import mask_values
+from ocusam.workflows.own_masks.pictures import Pictures, picture_of_mask
 from ocusam.workflows.scoring.davis_folders import VideoFolder, find_videos
 from ocusam.workflows.session.masklets import Masklets
 from ocusam.workflows.session.run_folder import input_of_run
 
 
-def davis(path: Path, pictures: Path | None, names: dict[str, str]) -> list[AnnotatedFrames]:
+def davis(
+    path: Path, pictures: Path | None, names: dict[str, str], *, instances: bool = False
+) -> list[AnnotatedFrames]:
     """All videos of a folder in the layout of DAVIS (palette) or SA-V (a folder for each object).
 
     Args:
         path: as `ocusam davis-score` takes it: the dataset's top folder, or one of videos.
         pictures: folder of `VIDEO/FRAME.jpg`; None: `JPEGImages` where `Annotations` is.
         names: object number -> name.
+        instances: every connected part of a number is an object of its own, and every picture stands alone.
 
     Raises:
         InputError: no masks, or masks without pictures.
     """
-    out = []
+    out: list[AnnotatedFrames] = []
     for video in find_videos(path):
         root = pictures or _pictures_beside(video.path)
         folder = root if video.alone and not (root / video.name).is_dir() else root / video.name
         own = _exported_names(video.path) | names
-        masks = _palette(video) if video.layout == "palette" else _objects(video)
-        files = [picture_file(folder, stem, str(video.path)) for stem in masks]
-        out.append(AnnotatedFrames(video.name, Pictures(files), list(masks.values()), own))
+        masks = _palette(video, parts=instances) if video.layout == "palette" else _objects(video)
+        files = [picture_of_mask(folder, stem, str(video.path)) for stem in masks]
+        if instances or (video.alone and _sizes_differ(video)):
+            pairs = zip(files, masks.items(), strict=True)
+            out += [AnnotatedFrames(stem, Pictures([file]), [m], own) for file, (stem, m) in pairs if m]
+        else:
+            out.append(AnnotatedFrames(video.name, Pictures(files), list(masks.values()), own))
     return out
+
+
+def _sizes_differ(video: VideoFolder) -> bool:
+    """Frames of a video have one size: pictures of several stand alone."""
+    sizes = set()
+    for frame in video.frames():
+        with Image.open(video.path / frame) as picture:
+            sizes.add(picture.size)
+    return len(sizes) > 1
 
 
 def _pictures_beside(masks: Path) -> Path:
@@ -63,11 +82,19 @@ def _exported_names(folder: Path) -> dict[str, str]:
         return {}
 
 
-def _palette(video: VideoFolder) -> dict[str, dict[str, list[Shape]]]:
+def _palette(video: VideoFolder, *, parts: bool = False) -> dict[str, dict[str, list[Shape]]]:
     out: dict[str, dict[str, list[Shape]]] = {}
     for frame in video.frames():
-        numbers = [int(n) for n in np.unique(video.values(frame)) if n]
-        out[Path(frame).stem] = {str(n): [Values(video.path / frame, n)] for n in numbers}
+        path = video.path / frame
+        values = mask_values(path)
+        own: dict[str, list[Shape]] = {}
+        for n in (int(n) for n in np.unique(values) if n):
+            if parts:
+                count = int(connected(values == n).max())
+                own |= {f"{k}:{n}": [Values(path, n, k)] for k in range(1, count + 1)}
+            else:
+                own[str(n)] = [Values(path, n)]
+        out[Path(frame).stem] = own
     return out
 
 

@@ -4,9 +4,9 @@
     CVAT      one XML ("CVAT for images 1.1" and "CVAT for video 1.1")
 
 Notable choices: polygons, circles or ellipses and masks are used; boxes, lines and points are no masks and
-are passed over. Shapes of one label (and group) in a picture are one object: give instances labels or groups
-of their own. LabelMe pictures stand alone unless they are said to be a sequence; CVAT's tracks are a
-sequence, and a shape that is "outside" is absent.
+are passed over. Shapes of one label (and group) in a picture are one object, unless `instances` says that
+each is one (a group then is one). LabelMe pictures stand alone unless they are said to be a sequence; CVAT's
+tracks are a sequence, and a shape that is "outside" is absent.
 
 What it does not know: attributes, skeletons.
 """
@@ -16,7 +16,6 @@ from __future__ import annotations
 import base64
 import binascii
 import io
-import json
 import math
 import xml.etree.ElementTree as xml
 from dataclasses import dataclass
@@ -31,18 +30,23 @@ from ocusam.video.source import natural_key
 from ocusam.workflows.own_masks.annotated import (
     AnnotatedFrames,
     Mask,
-    Pictures,
     Polygon,
     Shape,
     polygon,
     runs,
 )
+from ocusam.workflows.own_masks.pictures import Pictures, find_picture, read_json
 
 Named = dict[str, list[Shape]]
 
 
 def labelme(
-    path: Path, pictures: Path | None, names: dict[str, str], *, sequence: bool = False
+    path: Path,
+    pictures: Path | None,
+    names: dict[str, str],
+    *,
+    sequence: bool = False,
+    instances: bool = False,
 ) -> list[AnnotatedFrames]:
     """All LabelMe files of a folder.
 
@@ -51,9 +55,10 @@ def labelme(
         pictures: folder of the pictures; None: each file says where its picture is.
         names: label -> other name.
         sequence: they are frames of one video, in the order of their names.
+        instances: every shape (or group) is an object of its own.
 
     Raises:
-        InputError: no such files, or one that cannot be read.
+        InputError: no such files, one that cannot be read, or no masks in them.
     """
     files = sorted(path.glob("*.json"), key=lambda file: natural_key(file.name))
     if not files:
@@ -61,14 +66,21 @@ def labelme(
     shown, masks = [], []
     for file in files:
         try:
-            data = json.loads(file.read_text(encoding="utf-8"))
-            image = Path(str(data["imagePath"]).replace("\\", "/"))
-            shown.append(pictures / image.name if pictures else file.parent / image)
-            masks.append(_labelme_shapes(data["shapes"], str(file)))
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            data = read_json(file)
+            picture = find_picture(pictures or file.parent, str(data["imagePath"]))
+            shown.append(file if data.get("imageData") and not picture.is_file() else picture)
+            masks.append(_labelme_shapes(data["shapes"], str(file), instances=instances))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             if isinstance(error, InputError):
                 raise
-            raise InputError(f"{file} is no LabelMe file ({type(error).__name__}: {error}).") from None
+            raise InputError(
+                f"{file} is no LabelMe file ({type(error).__name__}: {error}); move it elsewhere."
+            ) from None
+    if not any(masks):
+        raise InputError(
+            f"The {len(files)} LabelMe files of {path} hold no polygons, circles or masks; boxes, lines and "
+            "points are none."
+        )
     if sequence:
         return [AnnotatedFrames(path.name, Pictures(shown), masks, names)]
     return [
@@ -78,13 +90,15 @@ def labelme(
     ]
 
 
-def _labelme_shapes(shapes: list[dict[str, Any]], where: str) -> Named:
+def _labelme_shapes(shapes: list[dict[str, Any]], where: str, *, instances: bool) -> Named:
     out: Named = {}
-    for shape in shapes:
+    for number, shape in enumerate(shapes, start=1):
         kind, points = shape.get("shape_type", "polygon"), shape["points"]
         name = str(shape["label"])
         if shape.get("group_id") is not None:
             name = f"{name}-{shape['group_id']}"
+        elif instances:
+            name = f"{number}:{name}"
         if kind == "polygon":
             drawn: Shape = polygon(points, f"{where}, {name}")
         elif kind == "circle":
@@ -129,7 +143,12 @@ def _ellipse(x: float, y: float, rx: float, ry: float, degrees: float = 0.0) -> 
 
 
 def cvat(
-    path: Path, pictures: Path | None, names: dict[str, str], *, sequence: bool = False
+    path: Path,
+    pictures: Path | None,
+    names: dict[str, str],
+    *,
+    sequence: bool = False,
+    instances: bool = False,
 ) -> list[AnnotatedFrames]:
     """The pictures or the video of one CVAT file.
 
@@ -138,6 +157,7 @@ def cvat(
         pictures: folder of the pictures, or the video; None: `images` beside the file.
         names: label -> other name.
         sequence: single pictures are frames of one video, in the order of their names.
+        instances: every shape (or group) of a single picture is an object of its own.
 
     Raises:
         InputError: not such a file; tracks without a video.
@@ -150,29 +170,11 @@ def cvat(
     try:
         if root.findall("track"):
             return _tracks(root, file, pictures, names)
-        return _cvat_images(root, file, pictures, names, sequence=sequence)
+        frames = _cvat_images(root, file, pictures, instances=instances)
     except (KeyError, ValueError) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(f"{file} is not in CVAT's form ({type(error).__name__}: {error}).") from None
-
-
-def _cvat_images(
-    root: xml.Element, file: Path, pictures: Path | None, names: dict[str, str], *, sequence: bool
-) -> list[AnnotatedFrames]:
-    home = pictures or file.parent / "images"
-    frames: list[tuple[Path, Named]] = []
-    for image in root.findall("image"):
-        shapes: Named = {}
-        for element in image:
-            drawn = _cvat_shape(element, f"{file}, {image.attrib['name']}")
-            if drawn is not None:
-                label, group = element.attrib["label"], element.attrib.get("group_id")
-                shapes.setdefault(f"{label}-{group}" if group else label, []).append(drawn)
-        frames.append((home / image.attrib["name"], shapes))
-    frames.sort(key=lambda frame: natural_key(frame[0].name))
-    if not any(shapes for _, shapes in frames):
-        raise InputError(f"{file} holds no polygons, ellipses or masks.")
     if sequence:
         shown = Pictures([picture for picture, _ in frames])
         return [AnnotatedFrames(file.stem, shown, [shapes for _, shapes in frames], names)]
@@ -181,6 +183,30 @@ def _cvat_images(
         for picture, shapes in frames
         if shapes
     ]
+
+
+def _cvat_images(
+    root: xml.Element, file: Path, pictures: Path | None, *, instances: bool
+) -> list[tuple[Path, Named]]:
+    """Picture and objects of every image, in the order of their names."""
+    home = pictures or file.parent / "images"
+    frames: list[tuple[Path, Named]] = []
+    for image in root.findall("image"):
+        shapes: Named = {}
+        for number, element in enumerate(image, start=1):
+            drawn = _cvat_shape(element, f"{file}, {image.attrib['name']}")
+            if drawn is not None:
+                name, group = element.attrib["label"], element.attrib.get("group_id")
+                if group:
+                    name = f"{name}-{group}"
+                elif instances:
+                    name = f"{number}:{name}"
+                shapes.setdefault(name, []).append(drawn)
+        frames.append((find_picture(home, image.attrib["name"]), shapes))
+    frames.sort(key=lambda frame: natural_key(frame[0].name))
+    if not any(shapes for _, shapes in frames):
+        raise InputError(f"{file} holds no polygons, ellipses or masks.")
+    return frames
 
 
 def _tracks(

@@ -13,6 +13,7 @@ What it does not know: palette pictures as in DAVIS (`ocusam davis-export`).
 from __future__ import annotations
 
 import json
+import re
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -40,13 +41,25 @@ def keys(masklets: Masklets) -> dict[tuple[int, str], str]:
     return {(view, name): f"view{view}_{name}" if several else name for view, name in pairs}
 
 
+def _folders(names: dict[tuple[int, str], str]) -> dict[tuple[int, str], str]:
+    """The same as names of folders: an object may be called `left/eye`, or `..`, and a folder may not."""
+    out: dict[tuple[int, str], str] = {}
+    for pair, name in names.items():
+        folder = re.sub(r'[\\/:*?"<>|\x00-\x1f]', "_", name).strip(". ") or "_"
+        while folder in out.values():
+            folder += "_"
+        out[pair] = folder
+    return out
+
+
 def write_png(masklets: Masklets, out: str | Path, progress: Progress | None = None) -> int:
-    """Pictures `OUT/NAME/000123.png`, 255 on the object, 0 elsewhere; gives their number.
+    """Pictures `OUT/NAME/000123.png`, 255 on the object, 0 elsewhere; gives their number. What cannot be in a
+    folder's name is `_`.
 
     Raises:
         OutputError: they cannot be written.
     """
-    out, names = Path(out), keys(masklets)
+    out, names = Path(out), _folders(keys(masklets))
     count, frames = 0, masklets.num_frames
     try:
         for folder in names.values():
