@@ -39,7 +39,7 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from rendered_test_set import PICTURE, make_clip
+from rendered_test_set import PICTURE, make_clip, read_lines
 
 from ocusam.core.errors import OcusamError
 from ocusam.core.geometry import Ellipse
@@ -148,30 +148,31 @@ def recorded(annotations: Path, results: Path) -> Iterator[tuple[Shown, Picture]
                     )
 
 
-def rendered(folder: Path, every: int) -> Iterator[tuple[Shown, Picture]]:
-    """Frames of every n-th rendered clip that a results folder of rendered_test_set.py holds."""
-    for path in sorted(folder.glob("rows*.jsonl")):
-        head, *lines = (json.loads(text) for text in path.read_text().splitlines() if text)
-        cell = head["size"] ** 2 / (PICTURE[0] * PICTURE[1])
-        for line in lines:
-            if line["clip"] % every:
+def rendered(folder: Path, numbers: range) -> Iterator[tuple[Shown, Picture]]:
+    """Frames of those of the rendered clips that a results folder of rendered_test_set.py holds."""
+    if not (paths := sorted(folder.glob("rows*.jsonl"))):
+        raise OcusamError(f"{folder} holds no rows*.jsonl of rendered_test_set.py.")
+    head = json.loads(paths[0].read_text().splitlines()[0])
+    cell = head["size"] ** 2 / (PICTURE[0] * PICTURE[1])
+    for line in read_lines(folder, head):
+        if line["clip"] not in numbers:
+            continue
+        clip = make_clip(line["clip"], head["frames"], cell, head["first_seed"])
+        if clip.seed != line["seed"]:
+            raise OcusamError(f"Clip {line['clip']} of {folder} was drawn by another renderer.")
+        kind = line["strata"]
+        groups = [f"rendered, {kind['conditions']}"]
+        if kind["conditions"] == "ordinary" and (kind["kind"], kind["pupil"]) == ("human", "dark"):
+            groups.append("of these: human, pupil dark")
+        hints = told((frame.ellipses["pupil"] for frame in clip.frames), PICTURE)
+        for row in line["rows"]:
+            if row["object"] != "pupil":
                 continue
-            clip = make_clip(line["clip"], head["frames"], cell, head["first_seed"])
-            if clip.seed != line["seed"]:
-                raise OcusamError(f"Clip {line['clip']} of {path} was drawn by another renderer.")
-            kind = line["strata"]
-            groups = [f"rendered, {kind['conditions']}"]
-            if kind["conditions"] == "ordinary" and (kind["kind"], kind["pupil"]) == ("human", "dark"):
-                groups.append("of these: human, pupil dark")
-            hints = told((frame.ellipses["pupil"] for frame in clip.frames), PICTURE)
-            for row in line["rows"]:
-                if row["object"] != "pupil":
-                    continue
-                frame = clip.frames[row["frame"]]
-                truth = frame.ellipses["pupil"] if row["present"] else None
-                answer = rendered_answer(row, truth)
-                name = f"clip{line['clip']:04d}-{row['frame']}"
-                yield Shown(name, tuple(groups), truth, answer, hints), frame.image
+            frame = clip.frames[row["frame"]]
+            truth = frame.ellipses["pupil"] if row["present"] else None
+            answer = rendered_answer(row, truth)
+            name = f"clip{line['clip']:04d}-{row['frame']}"
+            yield Shown(name, tuple(groups), truth, answer, hints), frame.image
 
 
 def rendered_answer(row: dict[str, Any], truth: Ellipse | None) -> Answer:
@@ -336,6 +337,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--real", type=Path, help="what `ocusam evaluate ANNOTATIONS -o FILE` wrote")
     parser.add_argument("--annotations", type=Path, default=Path("../shared/data/annotations.json"))
     parser.add_argument("--rendered", type=Path, help="results folder of rendered_test_set.py")
+    parser.add_argument("--clips", type=int, default=1000, help="only clips with a number below this")
     parser.add_argument("--every", type=int, default=8, help="only clips whose number it divides")
     parser.add_argument("--python", type=Path, default=Path(sys.executable), help="of the other programs")
     parser.add_argument("--detectors", default=",".join(DETECTORS), help="names, divided by commas")
@@ -358,7 +360,7 @@ def main() -> None:
     if given.real is not None:
         items += recorded(given.annotations, given.real)
     if given.rendered is not None:
-        items += rendered(given.rendered, given.every)
+        items += rendered(given.rendered, range(0, given.clips, given.every))
     shown = write_pictures(folder, items)
     findings = run_all(given, folder, shown)
     answers = {OURS: {item.name: item.ours for item in shown}}
