@@ -248,9 +248,7 @@ class _Surroundings:
             near = min(near, max(3.5 * spread, 0.35))
             weights = np.maximum(1.0 - (away / near) ** 2, 0.0) ** 2
             # Neighbouring places share what the iris does to them: count three as one.
-            new = refit_shape(
-                places, weights, shape, 3.0 * max(spread, 0.1) ** 2, at, inner=self._inner, steps=2
-            )
+            new = refit_shape(places, weights, shape, 3.0 * max(spread, 0.1) ** 2, at, inner=self._inner)
             if new is None:
                 return None
             shape = new

@@ -41,7 +41,7 @@ OFFSET, LIKENESS = 0.06, 0.06
 semi-axis; rendered eyes, which have a refracting cornea, stay below .13) and of how their shapes differ."""
 FLATTEST = 0.2
 _ITERATIONS = 4
-_STILL_PX = 1e-4  # what is left after so small a step is a hundred times less
+_STILL_PX = 3e-3  # what is left after so small a step is a hundred times less
 _TINY = 1e-9 * np.eye(5)
 
 
@@ -215,7 +215,6 @@ def refit_shape(
     at: At | None = None,
     *,
     inner: Around | None = None,
-    steps: int = _ITERATIONS,
 ) -> Shape | None:
     """The shape that lies best between weighted points.
 
@@ -227,13 +226,12 @@ def refit_shape(
             their error, k times that of one.
         at: the points seen from the start (`normals_at`), where that is known already.
         inner: what lies within, instead of the wish for roundness.
-        steps: of Gauss and Newton, at most; one is enough where weights are made anew after it.
     """
     used = weights > 0
     points, weights = points[used], weights[used]
     at = normals_at(points, start) if at is None else (at[0][used], at[1][used], at[2][used])
     shape = start
-    for number in range(steps):
+    for number in range(_ITERATIONS):
         if number:
             at = normals_at(points, shape)
         left, right = with_wish(*pull(at, weights), shape, variance, inner)
