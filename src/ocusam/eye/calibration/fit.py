@@ -362,8 +362,7 @@ def _checked(
     for h, gaze in zip(held, predicted, strict=True):
         dx, dy = (gaze - h.place).tolist()
         samples = calibration.predict(h.features)
-        next_ones = np.diff(h.samples) == 1
-        steps = angle_between(samples[1:], samples[:-1])[next_ones]
+        steps = angle_between(samples[1:], samples[:-1])[h.follows]
         scatter = angle_between(samples, samples.mean(axis=0))
         rows.append({
             "use": use, "target": h.target, "start_ns": h.start_ns, "x_deg": h.place[0], "y_deg": h.place[1],

@@ -60,7 +60,8 @@ class BothEyes:
         }
         step = self.table["timestamp_ns"].diff().median()
         xy = without_seams(self.table).select(pl.col(GAZE_COLUMNS).fill_null(float("nan"))).to_numpy()
-        precise = windowed_precision(xy, float(step) if isinstance(step, int | float) else 0.0)
+        step_ns = float(step) if isinstance(step, int | float) else 0.0
+        precise = windowed_precision(xy, step_ns, time_ns=self.table["timestamp_ns"].to_numpy())
         seen = self.table.filter(pl.col(EYES) != "")
         two = seen.drop_nulls(VERGENCE_COLUMNS[0])
         return {

@@ -123,7 +123,8 @@ class Gaze:
             seen = part.drop_nulls(list(GAZE_COLUMNS))
             step = part["timestamp_ns"].diff().median()
             xy = part.select(pl.col(GAZE_COLUMNS).fill_null(float("nan"))).to_numpy()
-            precise = windowed_precision(xy, float(step) if isinstance(step, int | float) else 0.0)
+            step_ns = float(step) if isinstance(step, int | float) else 0.0
+            precise = windowed_precision(xy, step_ns, time_ns=part["timestamp_ns"].to_numpy())
             rows.append({
                 "view": view, "feature": calibration.feature, "reflection": calibration.reflection,
                 "model": calibration.model, "with_size": calibration.with_size,
