@@ -18,7 +18,7 @@ from ocusam.eye.quality import doubtful
 from ocusam.eye.trials import EyeData, TrialSettings, make_trials, measure_trials
 from ocusam.workflows.inputs.table_text import read_table
 from ocusam.workflows.results.finished_run import open_run
-from ocusam.workflows.results.gaze_tables import read_gaze, sha256
+from ocusam.workflows.results.gaze_files import read_gaze, sha256
 from ocusam.workflows.session.atomic import write_bytes
 from ocusam.workflows.session.run_folder import now
 
