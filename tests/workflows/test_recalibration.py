@@ -154,12 +154,23 @@ def test_from_python(run: Path) -> None:
     assert alone.validations["since_calibration_s"].to_list() == pytest.approx([0.0, 11 * HOLD_S])
 
 
+def test_validations_of_one_table_are_told_apart_by_their_time(run: Path) -> None:
+    later = shown([NINE[0], NINE[4]], 20, -OFF)
+    checks = pl.concat([CHECKS.head(2), later]).with_columns(duration=HOLD_S)
+    gaze = EyeRecording.load(run).calibrate(A, validate=checks)
+    assert gaze.validations["targets"].to_list() == [2, 2]
+    assert gaze.validations["drift_x_deg"].to_list() == pytest.approx([0.0, OFF], abs=0.4)
+    # Single targets between trials stay together.
+    alone = EyeRecording.load(run).calibrate(A, validate=checks.head(3))
+    assert alone.validations["targets"].to_list() == [3]
+
+
 def test_another_recordings_calibration_is_validated_too(run: Path, tmp_path: Path) -> None:
     run_gaze(run, [A], report=False, out=tmp_path)
     code, out, err = call(run, "--calibration", tmp_path / "calibration.json", "--validate", told(run, "c"),
                           "--no-report", "--out", tmp_path / "out")  # fmt: skip
     assert code == 0, err
-    assert "(mean of 4 targets for validation" in out and "since the calibration" in out
+    assert out.count("(mean of 2 targets for validation") == 2 and "since the calibration" in out
 
 
 def test_an_eye_that_cannot_be_calibrated_again_keeps_its_calibration(tmp_path: Path) -> None:

@@ -4,8 +4,9 @@ Purpose: from one or more tables of targets to what each calibration is fitted t
 
 Notable choices: a table is one calibration, or, with a column `block`, one for each block. Rows for
 validation are never fitted. Those of one table (and block) that fall under the same calibration are one
-validation, with figures of its own: drift is a matter of time. Calibrations that begin before another one has
-been shown to its end are refused: which of them holds when cannot be said.
+validation, with figures of its own, or several where no target appears for `PAUSE_S`: drift is a matter of
+time. Single targets between trials are no validations of their own and stay together. Calibrations that begin
+before another one has been shown to its end are refused: which of them holds when cannot be said.
 
 What it does not know: how they are fitted (`fit.py`), which one holds when (`in_force.py`).
 """
@@ -21,6 +22,7 @@ import polars as pl
 from ocusam.core.errors import InputError
 from ocusam.eye.targets import BLOCK, CALIBRATION
 
+PAUSE_S = 10.0
 NamedTargets = tuple[str, pl.DataFrame]
 """What a table is called, and the table, of `targets.make_targets`."""
 
@@ -99,13 +101,22 @@ def split(
 
 
 def validations(tables: Sequence[NamedTargets], begins_ns: Sequence[int] = ()) -> list[Shown]:
-    """Every table, cut where a calibration begins, in order of time."""
+    """Every table, cut where a calibration begins and at long pauses, in order of time."""
     found = []
     for name, table in tables:
         under = pl.sum_horizontal(pl.lit(0), *(pl.col("start_ns") >= begin for begin in begins_ns[1:]))
         cut = table.sort("start_ns").with_columns(under.alias("_under"))
-        found += [Shown(name, part.drop("_under")) for _, part in cut.group_by("_under", maintain_order=True)]
+        for _, part in cut.group_by("_under", maintain_order=True):
+            found += [Shown(name, one) for one in _at_pauses(part.drop("_under"))]
     return sorted(found, key=lambda one: one.begins_ns)
+
+
+def _at_pauses(targets: pl.DataFrame) -> list[pl.DataFrame]:
+    """Targets cut where none appears for `PAUSE_S`; together where that would leave one alone."""
+    pause = pl.col("start_ns").diff() >= round(PAUSE_S * 1e9)
+    cut = targets.with_columns(pause.fill_null(False).cum_sum().alias("_part"))
+    parts = cut.partition_by("_part", include_key=False, maintain_order=True)
+    return parts if all(len(part) > 1 for part in parts) else [targets]
 
 
 def _blocks(name: str, table: pl.DataFrame) -> list[NamedTargets]:
