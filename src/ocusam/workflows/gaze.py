@@ -28,7 +28,7 @@ from ocusam.workflows.inputs.table_text import read_table
 from ocusam.workflows.results.export_tables import eyes_of_views
 from ocusam.workflows.results.eye3d_tables import read_eye3d, with_directions
 from ocusam.workflows.results.eye_tables import read_tables, rules_of
-from ocusam.workflows.results.finished_run import open_run
+from ocusam.workflows.results.finished_run import FinishedRun, open_run
 from ocusam.workflows.results.gaze_both import BOTH_FILES
 from ocusam.workflows.results.gaze_files import FILES, read_calibrations, screen_of, sha256
 from ocusam.workflows.results.gaze_tables import (
@@ -83,15 +83,9 @@ def run_gaze(
     """
     folder, settings = Path(run), settings or GazeSettings()
     finished = open_run(folder)
-    signals = finished.signals
     if eyes is not None:
         settings = replace(settings, eyes=eyes_of_views(eyes, finished.views, ("left", "right")))
-    known_doubts = (folder / "doubtful.csv").is_file()
-    doubts = finished.table("doubtful") if known_doubts else doubtful(signals)
-    model = read_eye3d(folder)
-    if model is not None:
-        signals = with_directions(signals, model[0])
-    tables = EyeTables(signals, finished.blinks, doubts)
+    tables = _tables(finished)
     shown, checks = (_read(given) for given in (targets, validate))
     if calibration is not None:
         gaze = _by_another(tables, Path(calibration), finished.record, [*shown, *checks], settings)
@@ -114,6 +108,15 @@ def run_gaze(
     if report:
         _page(folder, place, progress)
     return gaze
+
+
+def _tables(run: FinishedRun) -> EyeTables:
+    """The run's tables, with the directions of a model of the eyeball where one fits."""
+    known_doubts = (run.folder / "doubtful.csv").is_file()
+    doubts = run.table("doubtful") if known_doubts else doubtful(run.signals)
+    model = read_eye3d(run.folder)
+    signals = run.signals if model is None else with_directions(run.signals, model[0])
+    return EyeTables(signals, run.blinks, doubts)
 
 
 def _by_another(
