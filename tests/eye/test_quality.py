@@ -3,7 +3,16 @@ import pytest
 
 from ocusam.core.geometry import Ellipse
 from ocusam.eye.blink import classify
-from ocusam.eye.quality import DOUBTFUL_COLUMNS, bcea, doubtful, precision_rms_s2s, quality, rms_s2s, spread
+from ocusam.eye.quality import (
+    DOUBTFUL_COLUMNS,
+    bcea,
+    doubtful,
+    precision_rms_s2s,
+    quality,
+    rms_s2s,
+    spread,
+    windowed_precision,
+)
 from ocusam.eye.signals import Measurement, SignalTable
 
 STEP_NS = 5_000_000
@@ -43,6 +52,30 @@ def test_rms_s2s_is_that_of_the_fixations_not_the_saccades() -> None:
     xy = rng.normal(0, 0.1, (2000, 2)) + np.repeat(rng.uniform(0, 100, (10, 2)), 200, axis=0)
     found = precision_rms_s2s(xy, STEP_NS)
     assert found == pytest.approx(0.2, rel=0.1)
+
+
+def test_windows_of_precision_do_not_run_over_a_hole_in_the_clock() -> None:
+    """An eye that glides by 5 px a frame; of every 60 frames three are dropped."""
+    kept = np.array([i for i in range(600) if i % 60 > 2])
+    xy, time = np.stack([5.0 * kept, np.zeros(len(kept))], axis=1), kept * STEP_NS
+    over = windowed_precision(xy, STEP_NS)
+    assert over[0] is not None and over[0] > 5.5  # steps of 20 px were no steps from sample to sample
+    found = windowed_precision(xy, STEP_NS, time_ns=time)
+    assert found[0] == pytest.approx(5.0)
+    table = SignalTable()
+    for i, (x, y) in zip(kept.tolist(), xy.tolist(), strict=True):
+        table.add(i, i * STEP_NS, 0, "pupil", Measurement(Ellipse((x, y), (30, 28)), 600.0, 0.9, 1.0))
+    row = quality(table.table()).row(0, named=True)
+    assert row["precision_rms_s2s_px"] == pytest.approx(5.0)
+    assert row["precision_std_px"] == pytest.approx(found[1])
+
+
+def test_late_time_stamps_are_no_holes() -> None:
+    xy = np.random.default_rng(4).normal(0, 0.3, (400, 2))
+    late = np.arange(400) * STEP_NS + np.where(np.arange(400) % 10 == 5, round(0.9 * STEP_NS), 0)
+    assert windowed_precision(xy, STEP_NS, time_ns=late) == pytest.approx(
+        windowed_precision(xy, STEP_NS), rel=0.02
+    )
 
 
 def test_nothing_to_measure() -> None:

@@ -20,6 +20,9 @@ from ocusam.workflows import batch, eye
 from ocusam.workflows.batch import BatchOptions, Watcher, run_batch
 from ocusam.workflows.inputs.recording_list import BatchItem, list_recordings
 from ocusam.workflows.inputs.settings import RunSettings
+from ocusam.workflows.results.eye3d_tables import FILES as EYE3D_FILES
+from ocusam.workflows.results.gaze_both import BOTH_FILES
+from ocusam.workflows.trials import FILES as TRIAL_FILES
 
 PLAIN = RunSettings(overlay=False, report=False)
 
@@ -112,11 +115,19 @@ def test_an_unfinished_run_goes_on_or_starts_over(
     (item,) = make_list(tmp_path, 'b.mp4,"pupil:60,55",')
     item.out.mkdir(parents=True)
     (item.out / "run.json").write_text('{"status": "interrupted"}')
-    (item.out / "notes.txt").write_text("mine")
+    made_later = (*BOTH_FILES, *TRIAL_FILES, *EYE3D_FILES)
+    for name in ("notes.txt", *made_later):
+        (item.out / name).write_text("mine")
     options = BatchOptions(FakePredictor(), settings=PLAIN)
     over = run_batch([item], tmp_path / "out", replace(options, start_over=True))
     assert states(over, tmp_path) == ["finished"] and over.summary["frames"].to_list() == [3]
     assert (item.out / "notes.txt").read_text() == "mine"
+    assert not any((item.out / name).exists() for name in made_later)  # of a run that is no more
+    # A table of the user's own may have this name.
+    (item.out / "run.json").write_text('{"status": "interrupted"}')
+    (item.out / "trials.csv").write_text("mine")
+    run_batch([item], tmp_path / "out", replace(options, start_over=True))
+    assert (item.out / "trials.csv").read_text() == "mine"
 
     (item.out / "run.json").write_text('{"status": "interrupted"}')
     asked: list[bool] = []

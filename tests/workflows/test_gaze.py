@@ -42,7 +42,7 @@ def test_gaze_on_the_command_line(run: Path) -> None:
     gaze = pl.read_csv(run / "gaze.csv")
     assert gaze.columns == [
         "frame_idx", "timestamp_ns", "view", "gaze_x_deg", "gaze_y_deg", "outside_targets", "outside_sizes",
-        "screen_x_px", "screen_y_px",
+        "calibration", "screen_x_px", "screen_y_px",
     ]  # fmt: skip
     held = gaze.filter(pl.col("frame_idx").is_between(4 * 120 + 60, 4 * 120 + 119)).drop_nulls()
     assert held["gaze_x_deg"].median() == pytest.approx(0, abs=0.4)

@@ -49,3 +49,12 @@ def test_what_is_refused_as_typed(run: Path, tmp_path: Path) -> None:
     ):
         result = runner.invoke(app, ["trials", str(run), *arguments])
         assert result.exit_code == 2 and message in result.stderr.replace("\n", " ")
+
+
+def test_the_table_that_was_given_is_not_overwritten(run: Path) -> None:
+    table = run / "trials.csv"
+    table.write_text("start,end\n10.9,11.9\n")
+    result = runner.invoke(app, ["trials", str(run), "-t", str(table)])
+    assert result.exit_code == 2 and "would be overwritten" in result.stderr
+    assert table.read_text() == "start,end\n10.9,11.9\n"
+    table.unlink()

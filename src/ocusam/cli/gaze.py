@@ -61,14 +61,23 @@ class Method(StrEnum):
 def gaze(
     run: Annotated[Path, typer.Argument(help="Folder that `ocusam eye` wrote.", show_default=False)],
     targets: Annotated[
-        Path | None,
+        list[Path] | None,
         typer.Option(
             "--targets",
             "-t",
             show_default=False,
             help="Table (CSV or TSV) of what was looked at: t in s (or start and end, or start_ns), x and y "
-            "(or "
-            "x_deg, y_deg; x_px, y_px), optionally duration in s and use (calibration or validation).",
+            "(or x_deg, y_deg; x_px, y_px), optionally duration in s, use (calibration or validation) and "
+            "block. Several calibrations in one recording: repeat the option, or number them in block.",
+        ),
+    ] = None,
+    validate: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--validate",
+            show_default=False,
+            help="Table of targets that were looked at to check: they only tell the error and the drift. "
+            "May be repeated.",
         ),
     ] = None,
     calibration: Annotated[
@@ -167,6 +176,7 @@ def gaze(
         found = run_gaze(
             run,
             targets,
+            validate=validate or (),
             calibration=calibration,
             out=out,
             settings=settings,
@@ -202,46 +212,98 @@ def read_screen(text: str | None) -> Screen | None:
 
 
 def describe(found: Gaze) -> list[str]:
-    """What the command prints: one line a view, and one for each target that could not be used."""
+    """What the command prints: one line a view and calibration, one for each target that could not be used,
+    and what validations tell."""
     lines = []
     for row in found.summary().iter_rows(named=True):
-        what = f"{row['feature']} ({row['reflection']})" if row["reflection"] else row["feature"]
-        size = " with size correction" if row["with_size"] else ""
-        line = (
-            f"view {row['view']}: {what}, {row['model']}{size}: accuracy {row['accuracy_deg']:.2f} deg "
-            f"(leave-one-out, {row['targets']} targets)"
-        )
-        if row["validation_accuracy_deg"] is not None:
-            line += (
-                f", {row['validation_accuracy_deg']:.2f} deg on {row['validation_targets']} for validation"
-            )
-        if row["precision_rms_s2s_deg"] is not None:
-            line += f"; RMS-S2S {row['precision_rms_s2s_deg']:.3f} deg"
-        lines.append(f"{line}; data loss {row['data_loss']:.1%}")
-        if row["view"] in found.suspects:
-            lines.append(f"view {row['view']}: {found.suspects[row['view']].told()}")
-        if row["accuracy_deg"] >= (middle := _by_the_middle(found, row["view"])):
-            lines.append(
-                f"view {row['view']}: that is no better than to say always the middle of the targets "
-                f"({middle:.2f} deg): check their times (--clock) and places"
-            )
-        for share, name in (("outside_targets", "places"), ("outside_sizes", "pupil sizes")):
-            if (row[share] or 0.0) > 0.05:
-                lines.append(
-                    f"view {row['view']}: {row[share]:.0%} of gaze lies outside the calibrated {name}"
-                )
+        lines += _of_calibration(found, row)
     if found.both is not None:
         lines.append(_of_both(found.both.summary()))
     for row in found.targets.filter(found.targets["note"] != "").iter_rows(named=True):
-        lines.append(f"view {row['view']}: target {row['target']} not used: {row['note']}")
+        where = f"validation {row['validation']}, " if row["validation"] else _which(found, row)
+        lines.append(f"{where}view {row['view']}: target {row['target']} not used: {row['note']}")
+    lines += _of_validations(found)
+    for one in found.fitted:
+        known = {view: why for view, why in one.skipped.items() if view not in found.skipped}
+        lines += [
+            f"calibration {one.number}, view {view}: not possible, another one stays in force: {why}"
+            for view, why in known.items()
+        ]
     lines += [f"view {view}: no gaze: {why}" for view, why in found.skipped.items()]
     return lines
 
 
-def _by_the_middle(found: Gaze, view: int) -> float:
+def _which(found: Gaze, row: dict[str, Any]) -> str:
+    """Of which calibration a line speaks, where there are several."""
+    return f"calibration {row['calibration']}, " if len(found.fitted) > 1 else ""
+
+
+def _of_calibration(found: Gaze, row: dict[str, Any]) -> list[str]:
+    """The lines about one row of the summary."""
+    view, one = row["view"], found.fitted[row["calibration"] - 1]
+    head = f"{_which(found, row)}view {view}: "
+    what = f"{row['feature']} ({row['reflection']})" if row["reflection"] else row["feature"]
+    size = " with size correction" if row["with_size"] else ""
+    line = (
+        f"{head}{what}, {row['model']}{size}: accuracy {row['accuracy_deg']:.2f} deg "
+        f"(leave-one-out, {row['targets']} targets)"
+    )
+    if row["precision_rms_s2s_deg"] is not None:
+        line += f"; RMS-S2S {row['precision_rms_s2s_deg']:.3f} deg"
+    line += f"; data loss {row['data_loss']:.1%}"
+    if len(found.fitted) > 1:
+        since = (one.begins_ns or 0) - int(str(found.table["timestamp_ns"].min()))
+        line += f"; begins {since / 1e9:.1f} s after the first frame ({one.name})"
+    lines = [line]
+    if view in one.suspects:
+        lines.append(f"{head}{one.suspects[view].told()}")
+    if row["accuracy_deg"] >= (middle := _by_the_middle(found, view, row["calibration"])):
+        lines.append(
+            f"{head}that is no better than to say always the middle of the targets "
+            f"({middle:.2f} deg): check their times (--clock) and places"
+        )
+    for share, name in (("outside_targets", "places"), ("outside_sizes", "pupil sizes")):
+        if (row[share] or 0.0) > 0.05:
+            lines.append(f"{head}{row[share]:.0%} of gaze lies outside the calibrated {name}")
+    return lines
+
+
+def _of_validations(found: Gaze) -> list[str]:
+    """Two lines for every view and validation: mean error and drift; the error at every target."""
+    lines = []
+    rows = found.validations.to_dicts() + ([] if found.both is None else found.both.validations.to_dicts())
+    for row in rows:
+        eye = "both eyes" if row["view"] is None else f"view {row['view']}"
+        head = f"validation {row['validation']}, {eye}: "
+        if row["accuracy_deg"] is None:
+            lines.append(f"{head}no target could be used ({row['name']})")
+            continue
+        lines.append(
+            f"{head}error {row['accuracy_deg']:.2f} deg (mean of {row['targets']} targets for validation, "
+            f"worst {row['accuracy_max_deg']:.2f}); drift ({row['drift_x_deg']:+.2f}, "
+            f"{row['drift_y_deg']:+.2f}) deg{_since(found, row)} ({row['name']})"
+        )
+        table = found.targets if found.both is None or row["view"] is not None else found.both.targets
+        mine = table.filter(table["validation"] == row["validation"])
+        mine = mine if row["view"] is None else mine.filter(mine["view"] == row["view"])
+        each = mine.drop_nulls("accuracy_deg").select("target", "x_deg", "y_deg", "accuracy_deg").rows()
+        at_each = ", ".join(f"{error:.2f} at ({x:g}, {y:g})" for _, x, y, error in each)
+        lines.append(f"{head}target by target: {at_each} deg")
+    return lines
+
+
+def _since(found: Gaze, row: dict[str, Any]) -> str:
+    seconds = row["since_calibration_s"]
+    if seconds is None:
+        return " since the calibration"
+    which = f"calibration {row['calibration']}" if len(found.fitted) > 1 else "the calibration"
+    return f" in {seconds:.0f} s since {which}" if seconds >= 0 else f", {-seconds:.0f} s before {which}"
+
+
+def _by_the_middle(found: Gaze, view: int, calibration: int) -> float:
     """Mean distance of the targets that calibrated a view from their middle, deg: the accuracy of who knows
     nothing but the targets. Infinite where none is known."""
-    table = found.targets
+    table = found.targets.filter(found.targets["calibration"] == calibration)
     mine = table.filter(
         (table["view"] == view) & (table["use"] == "calibration") & table["accuracy_deg"].is_not_null()
     )
@@ -259,8 +321,9 @@ def _of_both(both: dict[str, Any]) -> str:
         line += f"accuracy {both['accuracy_deg']:.2f} deg (leave-one-out, {both['targets']} targets)"
     else:
         line += "accuracy unknown (no target that both held)"
-    if both["validation_accuracy_deg"] is not None:
-        line += f", {both['validation_accuracy_deg']:.2f} deg on {both['validation_targets']} for validation"
+    if len(both["by_calibration"]) > 1:
+        each = ", ".join(f"{one['accuracy_deg']:.2f}" for one in both["by_calibration"])
+        line += f", by calibration {each} deg"
     if both["precision_rms_s2s_deg"] is not None:
         line += f"; RMS-S2S {both['precision_rms_s2s_deg']:.3f} deg"
     if both["vergence_x_deg_median"] is not None:

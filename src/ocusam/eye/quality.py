@@ -8,8 +8,9 @@ that are missing or not tracked; the *effective frequency* is the number of trac
 *sampling jitter* is the standard deviation of the time between frames. *Precision* is told in three ways:
 RMS-S2S (root mean square of sample-to-sample distances), STD (root of the summed variances) and BCEA
 (bivariate contour ellipse area that holds a share P of .68 of a normal cloud; Crossland and Rubin 2002). For
-the whole recording they are medians over windows of 200 ms without a gap, most of which lie within a
-fixation; for each fixation they stand in the table of events. All in the unit of the signal: px here.
+the whole recording they are medians over windows of 200 ms without a gap (nor a hole in the clock), most of
+which lie within a fixation; for each fixation they stand in the table of events. All in the unit of the
+signal: px here.
 
 A frame is *doubtful* when something about its mask is unlikely: a low predicted IoU, a jump of the centre
 that comes straight back, a sudden change of shape or size, a ragged mask (several parts, or an outline far
@@ -61,6 +62,8 @@ DOUBTFUL_COLUMNS: dict[str, type[pl.DataType]] = {
     "reason": pl.String,
 }
 WINDOW_MS = 200.0
+HOLE = 1.5
+"""A step of so many usual ones or more means that a frame is missing."""
 BCEA_SHARE = 0.68
 # Value at which a reason begins to count.
 LOW_IOU, IOU_DROP = 0.5, 0.2
@@ -114,7 +117,7 @@ def _object_quality(part: ObjectRows, odd: int) -> tuple[object, ...]:
     xy = np.empty((len(time), 2))
     for k, name in enumerate(("center_x_px", "center_y_px")):
         xy[:, k] = part.numbers(name)
-    precision = windowed_precision(xy, step_ns)
+    precision = windowed_precision(xy, step_ns, time_ns=time)
     del xy
     iou = _median(part.numbers("predicted_iou"))
     return (
@@ -149,10 +152,15 @@ def precision_rms_s2s(xy: FloatArray, step_ns: float, *, window_ms: float = WIND
 
 
 def windowed_precision(
-    xy: FloatArray, step_ns: float, *, window_ms: float = WINDOW_MS
+    xy: FloatArray,
+    step_ns: float,
+    *,
+    time_ns: NDArray[np.int64] | None = None,
+    window_ms: float = WINDOW_MS,
 ) -> tuple[float | None, float | None, float | None]:
     """(RMS-S2S, STD, BCEA), each the median over sliding windows without a gap; arguments as
-    `precision_rms_s2s`."""
+    `precision_rms_s2s`, and time_ns (N,), the times of the samples: frames missing from them are a gap
+    too."""
     n = max(2, round(window_ms * 1e6 / step_ns)) if step_ns > 0 else 0
     if n < 2 or len(xy) < n:
         return None, None, None
@@ -173,8 +181,19 @@ def windowed_precision(
         cov = (view(x * y, n).mean(axis=1) - mean_x * mean_y) * factor
         out[1] = np.sqrt(var_x + var_y)
         out[2] = _BCEA_FACTOR * np.sqrt(np.maximum(var_x * var_y - cov**2, 0.0))
+        if time_ns is not None:
+            out[:, _over_holes(time_ns[first : first + BLOCK + n - 1], n, step_ns)] = np.nan
     rms, std, area = (_median(values) for values in found)
     return rms, std, area
+
+
+def _over_holes(time_ns: NDArray[np.int64], n: int, step_ns: float) -> NDArray[np.bool_]:
+    """(N - n + 1,) whether frames are missing within a window of n samples: one step is too long, and so is
+    the window as a whole. A late time stamp makes one long step too, but is made up for by the next."""
+    long = np.diff(time_ns) > HOLE * step_ns
+    lasts = time_ns[n - 1 :] - time_ns[: len(time_ns) - n + 1]
+    some = np.lib.stride_tricks.sliding_window_view(long, n - 1).any(axis=1)
+    return np.asarray(some & (lasts > (n - 1 + HOLE - 1.0) * step_ns))
 
 
 def _median(values: FloatArray) -> float | None:

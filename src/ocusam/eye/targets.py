@@ -32,13 +32,20 @@ TARGET_COLUMNS: dict[str, type[pl.DataType]] = {
     "target": pl.Int64, "start_ns": pl.Int64, "end_ns": pl.Int64, "x_deg": pl.Float64, "y_deg": pl.Float64,
     "use": pl.String,
 }  # fmt: skip
+BLOCK = "block"
+"""Column: rows with the same value are shown together, one calibration a block."""
 LONGEST_S = 3.0
 """A target without an end counts until the next one, at most so long."""
 _LEAST_SPAN_NS, _MOST_S = 1e6, 9e9
 """No targets follow each other within a millisecond; nor is a time in s beyond the year 2255."""
 _STARTS, _ENDS, _LENGTHS = ("t", "start", "start_s"), ("end", "end_s"), ("duration", "duration_s")
 _PLACES = {"": ("x", "y"), "deg": ("x_deg", "y_deg"), "px": ("x_px", "y_px")}
-KNOWN = (*_STARTS, "start_ns", *_ENDS, "end_ns", *_LENGTHS, *(c for p in _PLACES.values() for c in p), "use")
+KNOWN = (
+    *_STARTS, "start_ns", *_ENDS, "end_ns", *_LENGTHS, *(c for p in _PLACES.values() for c in p), "use",
+    BLOCK,
+)  # fmt: skip
+END_COLUMNS = (*_ENDS, "end_ns", *_LENGTHS)
+"""Without any of them a target lasts until the next one."""
 UNITS, ORIGINS, CLOCKS = ("deg", "px"), ("top-left", "center"), ("recording", "first-frame")
 
 
@@ -125,12 +132,14 @@ def make_targets(
     Args:
         table: when: t, start or start_s (s), or start_ns; until when: end, end_s or duration (s), or end_ns,
             or none (until the next target, at most 3 s). Where: x, y (unit by `settings`), x_deg, y_deg or
-            x_px, y_px. Optionally use: "calibration" or "validation". A table made here is returned as it is.
+            x_px, y_px. Optionally use: "calibration" or "validation", and block. A table made here is
+            returned as it is.
         first_ns, last_ns: times of the recording's first and last frame.
         settings: how to read it.
 
     Returns:
-        Columns `TARGET_COLUMNS`, in order of time; `target` is the row in the table given, from 1.
+        Columns `TARGET_COLUMNS`, in order of time; `target` is the row in the table given, from 1. Where the
+        table has a column `block`, that too, as text.
 
     Raises:
         InputError: columns that are missing, doubled or misspelt, cells that are no numbers, times outside
@@ -162,7 +171,8 @@ def make_targets(
         "target": np.arange(1, len(table) + 1), "start_ns": start, "end_ns": end,
         "x_deg": places[:, 0], "y_deg": places[:, 1], "use": _uses(table),
     }  # fmt: skip
-    return pl.DataFrame(made, schema=TARGET_COLUMNS).sort("start_ns")
+    found = pl.DataFrame(made, schema=TARGET_COLUMNS)
+    return (found if BLOCK not in table.columns else found.with_columns(_blocks(table))).sort("start_ns")
 
 
 def _which_clock(start: NDArray[np.int64], first_ns: int, last_ns: int, clock: str) -> str:
@@ -282,6 +292,14 @@ def _places(table: pl.DataFrame, settings: TargetSettings) -> FloatArray:
     if settings.origin == "center":
         xy = xy * np.array([1.0, -1.0]) + (np.array(settings.screen.size_px) - 1.0) / 2.0
     return settings.screen.to_degrees(xy)
+
+
+def _blocks(table: pl.DataFrame) -> pl.Series:
+    blocks = table[BLOCK].cast(pl.String).str.strip_chars()
+    empty = (blocks.is_null() | (blocks == "")).arg_true()
+    if len(empty):
+        raise InputError(f"Row {int(empty[0]) + 1} of the targets has no {BLOCK}, others have: say which.")
+    return blocks
 
 
 def _uses(table: pl.DataFrame) -> list[str]:

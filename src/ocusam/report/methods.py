@@ -16,6 +16,7 @@ import polars as pl
 from ocusam.eye.events import FIXATION, SACCADE, EventRules
 from ocusam.eye.scale import IRIS_SD_SHARE, STATED
 from ocusam.eye.signals import KNOWN_PATTERN
+from ocusam.report.gaze_section import number_of_calibrations
 from ocusam.report.tables import ReportTables, event_unit
 
 _DETECTORS = {
@@ -109,21 +110,27 @@ def _scales(scales: list[dict[str, Any]]) -> list[str]:
 
 
 def _calibrated(calibration: dict[str, Any]) -> list[str]:
-    out = []
+    out, count = [], number_of_calibrations(calibration)
+    if count > 1:
+        out.append(
+            f"Gaze was calibrated {count} times; every sample was mapped by the last calibration begun "
+            "before it, those before the first by the first; no event runs across a change of calibration."
+        )
     for row in calibration.get("summary", []):
-        view = calibration["views"][str(row["view"])]
+        which = f" by calibration {row['calibration']}" if count > 1 else ""
         feature = (
             f"the vector from the corneal reflection {row['reflection']} to the pupil"
             if row["reflection"]
             else "the pupil's centre"
         )
         size = ", with a correction for pupil size" if row["with_size"] else ""
+        left_out = f" ({row['left_out']} more could not be used)" if row.get("left_out") else ""
         text = (
-            f"Gaze of view {row['view']} was computed from {feature} by a {row['model']} polynomial{size}, "
-            f"fitted to {len(view['places_deg'])} targets and chosen by leave-one-out; mean error "
-            f"{row['accuracy_deg']:.2f}° (leave-one-out)"
+            f"Gaze of view {row['view']}{which} was computed from {feature} by a {row['model']} "
+            f"polynomial{size}, fitted to {row['targets']} targets{left_out} and chosen by leave-one-out; "
+            f"mean error {row['accuracy_deg']:.2f}° (leave-one-out)"
         )
-        if row.get("validation_accuracy_deg") is not None:
+        if row.get("validation_accuracy_deg") is not None and not calibration.get("validations"):
             text += (
                 f", {row['validation_accuracy_deg']:.2f}° on {row['validation_targets']} validation targets"
             )
@@ -131,7 +138,23 @@ def _calibrated(calibration: dict[str, Any]) -> list[str]:
             text += f"; precision RMS-S2S {row['precision_rms_s2s_deg']:.3f}°"
             text += f", STD {row['precision_std_deg']:.3f}°"
         out.append(text + ".")
-    return out
+    return out + [_validated(row, count) for row in calibration.get("validations") or []]
+
+
+def _validated(row: dict[str, Any], count: int) -> str:
+    """What one validation says of one eye."""
+    head, since = f"Validation {row['validation']} of view {row['view']}", row["since_calibration_s"]
+    which = f"calibration {row['calibration']}" if count > 1 else "the calibration"
+    if since is not None:
+        when = f"{since:.0f} s after" if since >= 0 else f"{-since:.0f} s before"
+        head += f", {when} {which},"
+    if row["accuracy_deg"] is None:
+        return f"{head} had no target that could be used."
+    return (
+        f"{head} on {row['targets']} validation targets: mean error {row['accuracy_deg']:.2f}°, worst target "
+        f"{row['accuracy_max_deg']:.2f}°; mean offset ({row['drift_x_deg']:+.2f}°, "
+        f"{row['drift_y_deg']:+.2f}°), not corrected."
+    )
 
 
 def _events(tables: ReportTables) -> str:

@@ -46,7 +46,7 @@ from ocusam.workflows.batch_summary import (
 from ocusam.workflows.inputs.prompt_tables import collect_prompts
 from ocusam.workflows.inputs.recording_list import BatchItem
 from ocusam.workflows.inputs.settings import RunSettings
-from ocusam.workflows.session.run_folder import RUN_FILES
+from ocusam.workflows.session.run_folder import files_of_run
 
 ERROR_FILE = "error.txt"
 _REPORT_EVERY_S = 0.5
@@ -323,7 +323,7 @@ def clear_unfinished(folder: Path) -> None:
     if run_status(folder) == FINISHED or not (folder / "run.json").exists():
         return  # a folder with a run's files but no run.json is none of ours: the run will refuse it
     try:
-        for name in (*RUN_FILES[1:], RUN_FILES[0]):  # run.json last: it says that the rest is a run's
+        for name in files_of_run(folder):
             target = folder / name
             if target.is_dir():
                 shutil.rmtree(target)

@@ -29,7 +29,7 @@ from ocusam.video.writer import VideoWriter
 from ocusam.workflows.eye import EyeRecording, track_eye
 from ocusam.workflows.session.follow import Progress
 from ocusam.workflows.session.models import open_predictor
-from ocusam.workflows.session.run_folder import RUN_FILES, check_free
+from ocusam.workflows.session.run_folder import check_free, files_of_run
 
 SIZE = (360, 480)
 FPS = 60.0
@@ -101,7 +101,7 @@ def _make_room(folder: Path) -> Path:
     """Remove an earlier demo; -> path of the clip to be rendered."""
     video, mark = folder / "demo_eye.mp4", folder / "demo_truth.csv"
     if mark.exists():
-        for name in (*RUN_FILES, video.name, mark.name):
+        for name in (*files_of_run(folder), video.name, mark.name):
             target = folder / name
             if target.is_dir():
                 shutil.rmtree(target)

@@ -17,7 +17,7 @@ from ocusam.eye.sphere import SphereSettings
 from ocusam.workflows.inputs.eye_camera import cameras_of
 from ocusam.workflows.results.eye3d_tables import FILES, Eye3d, model_eyes
 from ocusam.workflows.results.finished_run import open_run
-from ocusam.workflows.results.gaze_tables import sha256
+from ocusam.workflows.results.gaze_files import sha256
 from ocusam.workflows.session.atomic import write_bytes
 from ocusam.workflows.session.run_folder import now
 

@@ -5,7 +5,8 @@ Purpose: read the run and the table of targets, calibrate (or take an earlier ca
 page again with them.
 
 Notable choices: everything is computed before the first file is written; files of an earlier call are
-replaced. With an earlier calibration all targets are for validation: they say how far off it is now.
+replaced. With the calibration of another recording all targets are for validation: they say how far off it is
+now; of several it is the last.
 
 What it does not know: the video; nothing is tracked here.
 """
@@ -21,25 +22,22 @@ from typing import Any
 import polars as pl
 
 from ocusam.core.errors import InputError
-from ocusam.eye.calibration import Calibration
+from ocusam.eye.calibration import Calibration, Fitted, split
 from ocusam.eye.quality import doubtful
-from ocusam.eye.targets import VALIDATION, make_targets
 from ocusam.workflows.inputs.table_text import read_table
 from ocusam.workflows.results.export_tables import eyes_of_views
 from ocusam.workflows.results.eye3d_tables import read_eye3d, with_directions
 from ocusam.workflows.results.eye_tables import read_tables, rules_of
-from ocusam.workflows.results.finished_run import open_run
+from ocusam.workflows.results.finished_run import FinishedRun, open_run
 from ocusam.workflows.results.gaze_both import BOTH_FILES
+from ocusam.workflows.results.gaze_files import FILES, read_calibrations, screen_of, sha256
 from ocusam.workflows.results.gaze_tables import (
-    FILES,
     EyeTables,
     Gaze,
     GazeSettings,
     apply_calibrations,
     calibrate_recording,
-    read_calibrations,
-    screen_of,
-    sha256,
+    made_targets,
     with_screen,
 )
 from ocusam.workflows.results.report import page_of, reopen, write_report
@@ -49,11 +47,15 @@ from ocusam.workflows.session.follow import Progress
 from ocusam.workflows.session.masklets import Masklets
 from ocusam.workflows.session.run_folder import now
 
+Given = str | Path | pl.DataFrame
+"""A table of targets: a file, or a data frame."""
+
 
 def run_gaze(
     run: str | Path,
-    targets: str | Path | pl.DataFrame | None = None,
+    targets: Given | Sequence[Given] | None = None,
     *,
+    validate: Given | Sequence[Given] = (),
     calibration: str | Path | None = None,
     out: str | Path | None = None,
     settings: GazeSettings | None = None,
@@ -65,8 +67,9 @@ def run_gaze(
 
     Args:
         run: folder of `ocusam eye`.
-        targets: table (file or data frame, see `eye.targets.make_targets`); may be left out with
-            `calibration`.
+        targets: table (file or data frame, see `eye.targets.make_targets`), or several, one for each
+            calibration; may be left out with `calibration`.
+        validate: table or tables of targets that are only checked.
         calibration: a `calibration.json` of another recording of the same person and camera; None: calibrate.
         out: folder to write; None: that of the run.
         settings: how targets are read, what is chosen from, how events are found.
@@ -80,32 +83,19 @@ def run_gaze(
     """
     folder, settings = Path(run), settings or GazeSettings()
     finished = open_run(folder)
-    signals = finished.signals
     if eyes is not None:
         settings = replace(settings, eyes=eyes_of_views(eyes, finished.views, ("left", "right")))
-    known_doubts = (folder / "doubtful.csv").is_file()
-    doubts = finished.table("doubtful") if known_doubts else doubtful(signals)
-    model = read_eye3d(folder)
-    if model is not None:
-        signals = with_directions(signals, model[0])
-    tables = EyeTables(signals, finished.blinks, doubts)
-    table = targets if isinstance(targets, pl.DataFrame) or targets is None else read_targets(Path(targets))
+    tables = _tables(finished)
+    shown, checks = (_read(given) for given in (targets, validate))
     if calibration is not None:
-        known, record = read_calibrations(Path(calibration))
-        known = {view: _elsewhere(mine) for view, mine in known.items()}
-        _same_picture(record, finished.record, Path(calibration))
-        settings = with_screen(settings, screen_of(record))
-        checked = None if table is None else make_targets(table, *tables.span, settings.targets)
-        if checked is not None:
-            checked = checked.with_columns(use=pl.lit(VALIDATION))
-        gaze = apply_calibrations(tables, known, checked, settings=settings)
-    elif table is None:
+        gaze = _by_another(tables, Path(calibration), finished.record, [*shown, *checks], settings)
+    elif not shown:
         raise InputError(
             "Give a table of targets (--targets), or the calibration.json of an earlier recording "
             "(--calibration)."
         )
     else:
-        gaze = calibrate_recording(tables, table, settings)
+        gaze = calibrate_recording(tables, shown, settings, validate=checks)
     place = folder if out is None else Path(out)
     facts = {
         "made": now(),
@@ -118,6 +108,39 @@ def run_gaze(
     if report:
         _page(folder, place, progress)
     return gaze
+
+
+def _tables(run: FinishedRun) -> EyeTables:
+    """The run's tables, with the directions of a model of the eyeball where one fits."""
+    known_doubts = (run.folder / "doubtful.csv").is_file()
+    doubts = run.table("doubtful") if known_doubts else doubtful(run.signals)
+    model = read_eye3d(run.folder)
+    signals = run.signals if model is None else with_directions(run.signals, model[0])
+    return EyeTables(signals, run.blinks, doubts)
+
+
+def _by_another(
+    tables: EyeTables,
+    path: Path,
+    here: dict[str, Any],
+    checks: Sequence[pl.DataFrame | tuple[str, pl.DataFrame]],
+    settings: GazeSettings,
+) -> Gaze:
+    """Gaze by the (last) calibration of another recording; `here` is this run's record."""
+    known, record = read_calibrations(path)
+    _same_picture(record, here, path)
+    settings = with_screen(settings, screen_of(record))
+    views = {view: _elsewhere(mine) for view, mine in known.items()}
+    rounds = split(*made_targets(tables, [], checks, settings))[1]
+    return apply_calibrations(tables, [Fitted(1, str(path), None, None, views)], rounds, settings=settings)
+
+
+def _read(given: Given | Sequence[Given] | None) -> list[pl.DataFrame | tuple[str, pl.DataFrame]]:
+    """Tables, those of files with their names."""
+    if given is None:
+        return []
+    several = [given] if isinstance(given, str | Path | pl.DataFrame) else given
+    return [one if isinstance(one, pl.DataFrame) else (str(one), read_targets(Path(one))) for one in several]
 
 
 def read_targets(path: Path) -> pl.DataFrame:

@@ -14,11 +14,12 @@ from pathlib import Path
 
 import polars as pl
 
+from ocusam.core.errors import InputError
 from ocusam.eye.quality import doubtful
 from ocusam.eye.trials import EyeData, TrialSettings, make_trials, measure_trials
 from ocusam.workflows.inputs.table_text import read_table
 from ocusam.workflows.results.finished_run import open_run
-from ocusam.workflows.results.gaze_tables import read_gaze, sha256
+from ocusam.workflows.results.gaze_files import read_gaze, sha256
 from ocusam.workflows.session.atomic import write_bytes
 from ocusam.workflows.session.run_folder import now
 
@@ -56,11 +57,17 @@ def run_trials(
         settings: how it is read, and the baseline.
 
     Raises:
-        InputError: no finished run, or a table that cannot be used; says why.
+        InputError: no finished run, or a table that cannot be used or would be overwritten; says why.
         OutputError: the folder cannot be written.
     """
     folder, settings = Path(run), settings or TrialSettings()
     finished = open_run(folder)
+    place = folder if out is None else Path(out)
+    if not isinstance(trials, pl.DataFrame) and Path(trials).resolve() == (place / FILES[0]).resolve():
+        raise InputError(
+            f"{trials} would be overwritten by the table of results, which has that name: rename it, or give "
+            "another folder (--out)."
+        )
     table = trials if isinstance(trials, pl.DataFrame) else read_table(Path(trials), "trials")
     known = (folder / "doubtful.csv").is_file()
     doubts = finished.table("doubtful") if known else doubtful(finished.signals)
@@ -69,7 +76,6 @@ def run_trials(
     data = EyeData(finished.signals, finished.blinks, doubts, events, places)
     found, samples = measure_trials(data, make_trials(table, data.span, settings), settings)
     unit = None if events is None else "px" if gaze is None else "deg"
-    place = folder if out is None else Path(out)
     facts = {
         "made": now(),
         "run": str(folder),

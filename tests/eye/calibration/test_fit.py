@@ -59,6 +59,15 @@ def test_drift_is_the_offset_on_targets_shown_again() -> None:
     assert (row["offset_x_deg"], row["offset_y_deg"]) == pytest.approx((2.0, 0.0), abs=0.5)
 
 
+def test_precision_at_a_target_does_not_step_over_dropped_frames() -> None:
+    """Two of ten frames are missing, from the table too; the pupil moves only while they are."""
+    jumps = pl.when(pl.col("object") == "pupil").then(pl.col("frame_idx") // 10 % 3 * 8.0).otherwise(0.0)
+    still = recording(NINE, noise=0.0).with_columns(pl.col("center_x_px") + jumps)
+    signals = still.filter(pl.col("frame_idx") % 10 < 8)
+    found = calibrate(signals, TARGETS, choice=Choice("pupil", model="linear"))
+    assert found.checked["precision_rms_s2s_deg"].max() < 1e-6 < found.checked["precision_std_deg"].min()
+
+
 def test_what_a_user_can_get_wrong() -> None:
     signals = recording(NINE[:3])
     with pytest.raises(InputError, match="columns t, x, y"):

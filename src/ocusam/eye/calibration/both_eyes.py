@@ -24,6 +24,8 @@ import polars as pl
 
 from ocusam.core.errors import InputError
 from ocusam.eye.calibration.fit import GAZE_COLUMNS, OUTSIDE_SIZES, OUTSIDE_TARGETS
+from ocusam.eye.calibration.in_force import IN_FORCE
+from ocusam.eye.calibration.validation import ROUND
 from ocusam.eye.targets import angle_between
 
 LEFT, RIGHT = "left", "right"
@@ -95,9 +97,10 @@ def both_eyes(table: pl.DataFrame, eyes: Mapping[str, Sequence[int]]) -> pl.Data
 
 
 def without_seams(both: pl.DataFrame) -> pl.DataFrame:
-    """The samples with no gaze at the first one after the eyes that were averaged changed: detectors of
-    events take it for a gap, which none of them bridges."""
-    changed = (pl.col(EYES) != pl.col(EYES).shift(1)).fill_null(False)
+    """The samples with no gaze at the first one after the eyes that were averaged (or the calibration in
+    force, where the table has that) changed: detectors of events take it for a gap, which none bridges."""
+    what = [EYES, *([IN_FORCE] if IN_FORCE in both.columns else [])]
+    changed = pl.any_horizontal((pl.col(name) != pl.col(name).shift(1)).fill_null(False) for name in what)
     return both.with_columns(pl.when(~changed).then(pl.col(name)).alias(name) for name in GAZE_COLUMNS)
 
 
@@ -128,20 +131,27 @@ def both_checks(targets: pl.DataFrame, eyes: Mapping[str, Sequence[int]]) -> pl.
 
     Args:
         targets: one row per view and target (`CHECK_COLUMNS` and view), offsets by calibrations that had not
-            seen the place.
+            seen the place; with the columns `in_force.IN_FORCE` and `validation.ROUND` targets of the same
+            number are told apart by them.
         eyes: of `eyes_of`.
 
     Returns:
-        use, target, x_deg, y_deg, offset_x_deg, offset_y_deg, accuracy_deg: of the mean of the eyes' median
-        gaze.
+        (these two,) use, target, x_deg, y_deg, offset_x_deg, offset_y_deg, accuracy_deg: of the mean of the
+        eyes' median gaze.
     """
-    key, offsets = ["use", "target", "x_deg", "y_deg"], ["offset_x_deg", "offset_y_deg"]
+    shown = [name for name in (IN_FORCE, ROUND) if name in targets.columns]
+    key, offsets = [*shown, "use", "target", "x_deg", "y_deg"], ["offset_x_deg", "offset_y_deg"]
     named = {view: number for number, views in enumerate(eyes.values()) for view in views}
     known = targets.filter(pl.col("view").is_in(list(named)) & pl.col("accuracy_deg").is_not_null())
+    if shown:  # one eye may be under an earlier calibration, where it could not be calibrated again
+        held = pl.col(IN_FORCE)
+        known = known.with_columns(
+            pl.when(pl.col(ROUND).is_null()).then(held).otherwise(held.max().over(ROUND))
+        )
     eye = pl.col("view").replace_strict(named, default=None, return_dtype=pl.Int64).alias("eye")
     by_eye = known.with_columns(eye).group_by(*key, "eye").agg(pl.col(offsets).mean())
     mean = by_eye.group_by(key).agg(pl.col(offsets).mean(), pl.len().alias("n")).filter(pl.col("n") == 2)
     place = mean.select("x_deg", "y_deg").to_numpy()
     gaze = place + mean.select(offsets).to_numpy()
     error = pl.Series("accuracy_deg", angle_between(gaze, place), dtype=pl.Float64)
-    return mean.drop("n").with_columns(error).sort("use", "target")
+    return mean.drop("n").with_columns(error).sort("use", *shown, "target")

@@ -131,16 +131,20 @@ class Calibration:
         """(N, 2) degrees for (N, 3) feature x, y and diameter; NaN where one that is needed is missing."""
         return _design((features - self.center) / self.scale, self.model, self.with_size) @ self.weights
 
-    def apply(self, signals: pl.DataFrame, *, view: int = 0) -> pl.DataFrame:
+    def apply(
+        self, signals: pl.DataFrame, *, view: int = 0, span: tuple[int | None, int | None] = (None, None)
+    ) -> pl.DataFrame:
         """The table with `gaze_x_deg`, `gaze_y_deg` on the pupil's rows of one view, and
         `outside_targets`, `outside_sizes`: whether that is beyond what was calibrated. Rows without the pupil
-        (or the reflection, where it is needed) stay empty."""
+        (or the reflection, where it is needed), and rows outside of `span` (from, until exclusive, ns), stay
+        as they are."""
         eye = eye_rows(signals, view)
-        features = eye.features(self.source)
+        first, end = (None if t is None else int(np.searchsorted(eye.time_ns, t)) for t in span)
+        features = eye.features(self.source)[first:end]
         gaze = self.predict(features)
         there = np.isfinite(gaze).all(axis=1)
         made = pl.DataFrame({
-            "frame_idx": eye.frame_idx, "_x": gaze[:, 0], "_y": gaze[:, 1],
+            "frame_idx": eye.frame_idx[first:end], "_x": gaze[:, 0], "_y": gaze[:, 1],
             "_t": _outside(gaze, self.places), "_s": self._outside_sizes(features[:, 2]),
         })  # fmt: skip
         made = made.filter(pl.Series(there)).with_columns(view=pl.lit(view), object=pl.lit("pupil"))
@@ -148,7 +152,7 @@ class Calibration:
         joined = signals.join(made, on=key, how="left", maintain_order="left")
         names = zip(("_x", "_y", "_t", "_s"), (*GAZE_COLUMNS, OUTSIDE_TARGETS, OUTSIDE_SIZES), strict=True)
         for new, name in names:
-            # Another view may have been applied before.
+            # Another view or span may have been applied before.
             old = [pl.col(name)] if name in signals.columns else []
             joined = joined.with_columns(pl.coalesce(pl.col(new), *old).alias(name)).drop(new)
         return joined
@@ -362,8 +366,7 @@ def _checked(
     for h, gaze in zip(held, predicted, strict=True):
         dx, dy = (gaze - h.place).tolist()
         samples = calibration.predict(h.features)
-        next_ones = np.diff(h.samples) == 1
-        steps = angle_between(samples[1:], samples[:-1])[next_ones]
+        steps = angle_between(samples[1:], samples[:-1])[h.follows]
         scatter = angle_between(samples, samples.mean(axis=0))
         rows.append({
             "use": use, "target": h.target, "start_ns": h.start_ns, "x_deg": h.place[0], "y_deg": h.place[1],

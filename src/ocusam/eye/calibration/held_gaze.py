@@ -20,6 +20,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from ocusam.core.errors import InputError
+from ocusam.eye.quality import HOLE
 from ocusam.eye.reflection.spot import VECTOR_COLUMNS
 from ocusam.eye.signals import TRACKED, is_reflection
 
@@ -72,6 +73,8 @@ class Held:
         place: (2,) degrees.
         features: (N, 3) of the samples used.
         samples: (N,) their rows in `EyeRows`.
+        follows: (N - 1,) bool, whether a sample is the next frame after the one before, by its number and by
+            the clock.
         seen: samples while it was shown.
     """
 
@@ -80,6 +83,7 @@ class Held:
     place: FloatArray
     features: FloatArray
     samples: NDArray[np.int64]
+    follows: NDArray[np.bool_]
     seen: int
 
     def bins(self) -> FloatArray:
@@ -154,6 +158,7 @@ def hold(eye: EyeRows, targets: pl.DataFrame, source: str = "") -> tuple[list[He
         (targets with enough samples in order of time, reason by number for the others).
     """
     features = eye.features(source)
+    longest = HOLE * float(np.median(np.diff(eye.time_ns))) if len(eye.time_ns) > 1 else 0.0
     there = np.asarray(np.isfinite(features).all(axis=1))
     found, reasons = [], {}
     for row in targets.sort("start_ns").iter_rows(named=True):
@@ -166,7 +171,8 @@ def hold(eye: EyeRows, targets: pl.DataFrame, source: str = "") -> tuple[list[He
             reasons[number] = _why(window, there, valid)
             continue
         place = np.array([row["x_deg"], row["y_deg"]], dtype=np.float64)
-        found.append(Held(number, int(row["start_ns"]), place, features[used], used, len(window)))
+        follows = (np.diff(used) == 1) & (np.diff(eye.time_ns[used]) <= longest)
+        found.append(Held(number, int(row["start_ns"]), place, features[used], used, follows, len(window)))
     return found, reasons
 
 

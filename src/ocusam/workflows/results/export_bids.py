@@ -37,7 +37,7 @@ from ocusam.eye.signals import TRACKED
 from ocusam.eye.targets import Screen
 from ocusam.workflows.results.export_tables import eyes_of_views, has_mm
 from ocusam.workflows.results.finished_run import FinishedRun
-from ocusam.workflows.results.gaze_tables import SCREEN_COLUMNS, read_gaze, screen_of
+from ocusam.workflows.results.gaze_files import SCREEN_COLUMNS, read_gaze, screen_of
 from ocusam.workflows.session.atomic import write_bytes
 
 BIDS_VERSION = "1.11.1"
@@ -208,10 +208,11 @@ def _gaze_samples(pupil: pl.DataFrame, gaze: _Gaze) -> pl.DataFrame:
 
 def _gaze_sidecar(gaze: _Gaze, view: int) -> dict[str, Any]:
     """What differs where coordinates are gaze."""
-    out: dict[str, Any] = {"CalibrationCount": 1}
-    for row in gaze.record.get("summary", []):
-        if row.get("view") == view and row.get("accuracy_deg") is not None:
-            out["AverageCalibrationError"] = round(float(row["accuracy_deg"]), 4)
+    mine = [row for row in gaze.record.get("summary", []) if row.get("view") == view]
+    out: dict[str, Any] = {"CalibrationCount": max(len(mine), 1)}
+    errors = [float(row["accuracy_deg"]) for row in mine if row.get("accuracy_deg") is not None]
+    if errors:  # the field takes one number; calibrations count alike
+        out["AverageCalibrationError"] = round(sum(errors) / len(errors), 4)
     if gaze.screen is not None:
         where, units = "on the screen, from its upper left", "pixel"
         out["SampleCoordinateSystem"] = "gaze-on-screen"

@@ -35,7 +35,7 @@ from ocusam.eye.sphere import (
     worker,
 )
 from ocusam.workflows.results.finished_run import FinishedRun
-from ocusam.workflows.results.gaze_tables import sha256
+from ocusam.workflows.results.gaze_files import sha256
 
 FILES = ("eye3d.csv", "eye3d.json")
 INSTALL = (

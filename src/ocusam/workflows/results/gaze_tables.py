@@ -4,21 +4,17 @@ Purpose: from the tables of a run and a table of targets (or an earlier calibrat
 `gaze_events.csv` and `calibration.json`. The command, `EyeRecording.calibrate` and the page share it.
 
 Notable choices: every eye (view) is calibrated for itself; one that cannot be is told with the reason, and
-only when none can it is an error. Two eyes are also joined to one (`gaze_both`). `calibration.json` holds all
-that `gaze` needs to be computed again, also for another recording of the same person with the same camera,
-and the SHA-256 of the signals it was computed from: gaze older than its signals (after a correction) is not
-shown.
+only when none can it is an error. Of several calibrations each sample gets the one in force
+(`eye.calibration.in_force`). Two eyes are also joined to one (`gaze_both`). `calibration.json` holds all
+that `gaze` needs to be computed again, also for another recording of the same person with the same camera.
 
 What it does not know: files of targets (`workflows.gaze`).
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -28,26 +24,33 @@ from ocusam.core.version import __version__
 from ocusam.eye.calibration import (
     CHECK_COLUMNS,
     GAZE_COLUMNS,
+    IN_FORCE,
     OUTSIDE_SIZES,
     OUTSIDE_TARGETS,
     Calibration,
     Choice,
-    Suspect,
+    Fitted,
+    Shown,
     calibrate,
     drift,
+    split,
     suspect,
 )
 from ocusam.eye.calibration.both_eyes import eyes_of
 from ocusam.eye.calibration.held_gaze import DIRECTION_COLUMNS, EYE3D
+from ocusam.eye.calibration.in_force import at, numbers, spans, without_switches
+from ocusam.eye.calibration.shown import NamedTargets, until_the_next
+from ocusam.eye.calibration.validation import ROUND, validated
 from ocusam.eye.events import EventRules, event_columns, find_events, with_both_eyes
-from ocusam.eye.quality import windowed_precision
 from ocusam.eye.signals import TRACKED
-from ocusam.eye.targets import CALIBRATION, VALIDATION, Screen, TargetSettings, make_targets
+from ocusam.eye.targets import BLOCK, END_COLUMNS, Screen, TargetSettings, make_targets
 from ocusam.workflows.results.gaze_both import BothEyes, join_eyes
+from ocusam.workflows.results.gaze_files import SCREEN_COLUMNS
+from ocusam.workflows.results.gaze_summary import summary_of
 
-FILES = ("gaze.csv", "gaze_events.csv", "calibration.json")
-SCREEN_COLUMNS = ("screen_x_px", "screen_y_px")
-FORMAT = 1
+FORMAT = 2
+Tables = pl.DataFrame | Sequence[pl.DataFrame | NamedTargets]
+"""A table of targets, or several, with their names or without."""
 
 
 @dataclass(frozen=True)
@@ -89,55 +92,37 @@ class Gaze:
     Attributes:
         table: one row per frame and calibrated view: frame_idx, timestamp_ns, view, gaze_x_deg, gaze_y_deg
             (empty where the eye is not seen), outside_targets, outside_sizes (beyond what was calibrated),
-            and screen_x_px, screen_y_px where the screen is known.
+            calibration (number of the one in force), and screen_x_px, screen_y_px where the screen is known.
         events: fixations, saccades and blinks in degrees (columns: `eye.events.event_columns("deg")`).
-        calibrations: view -> its calibration.
-        targets: one row per view and target: view, and `eye.calibration.CHECK_COLUMNS`.
-        skipped: view -> why it could not be calibrated.
+        fitted: the calibrations, in order of time.
+        targets: one row per view and target: view, calibration, validation (number, empty for targets that
+            were fitted), and `eye.calibration.CHECK_COLUMNS`.
+        validations: one row per view and validation (`eye.calibration.validation.VALIDATION_COLUMNS`).
+        skipped: view -> why it has no gaze.
         screen: or None.
         rules: how events were found.
         both: gaze of both eyes together; None with one eye.
-        suspects: view -> the one mistake in the targets that would explain a poor calibration.
     """
 
     table: pl.DataFrame
     events: pl.DataFrame
-    calibrations: dict[int, Calibration]
+    fitted: tuple[Fitted, ...]
     targets: pl.DataFrame
+    validations: pl.DataFrame
     skipped: dict[int, str]
     screen: Screen | None
     rules: EventRules
     both: BothEyes | None = None
-    suspects: dict[int, Suspect] = field(default_factory=dict)
+
+    @property
+    def calibrations(self) -> dict[int, Calibration]:
+        """View -> its last calibration."""
+        return last_of(self.fitted)
 
     def summary(self) -> pl.DataFrame:
-        """One row per view: accuracy (leave-one-out, and on validation targets), precision of the whole
-        recording, samples with gaze, shares of them outside of what was calibrated."""
-        rows = []
-        for view, calibration in self.calibrations.items():
-            mine = self.targets.filter((pl.col("view") == view) & pl.col("accuracy_deg").is_not_null())
-            errors = {
-                use: mine.filter(pl.col("use") == use)["accuracy_deg"] for use in (CALIBRATION, VALIDATION)
-            }
-            part = self.table.filter(pl.col("view") == view)
-            seen = part.drop_nulls(list(GAZE_COLUMNS))
-            step = part["timestamp_ns"].diff().median()
-            xy = part.select(pl.col(GAZE_COLUMNS).fill_null(float("nan"))).to_numpy()
-            precise = windowed_precision(xy, float(step) if isinstance(step, int | float) else 0.0)
-            rows.append({
-                "view": view, "feature": calibration.feature, "reflection": calibration.reflection,
-                "model": calibration.model, "with_size": calibration.with_size,
-                "targets": len(errors[CALIBRATION]), "accuracy_deg": calibration.accuracy,
-                "accuracy_max_deg": errors[CALIBRATION].max(),
-                "validation_targets": len(errors[VALIDATION]),
-                "validation_accuracy_deg": errors[VALIDATION].mean(),
-                "precision_rms_s2s_deg": precise[0], "precision_std_deg": precise[1], "bcea_deg2": precise[2],
-                "samples": len(part), "data_loss": 1.0 - len(seen) / max(len(part), 1),
-                "outside_targets": seen[OUTSIDE_TARGETS].mean(), "outside_sizes": seen[OUTSIDE_SIZES].mean(),
-            })  # fmt: skip
-        return pl.DataFrame(
-            rows, schema_overrides={"validation_accuracy_deg": pl.Float64}, infer_schema_length=None
-        )
+        """One row per view and calibration: accuracy (leave-one-out, and on validation targets); precision,
+        samples with gaze, shares of them outside of what was calibrated, while it was in force."""
+        return summary_of(self.fitted, self.table, self.targets)
 
     def record(self) -> dict[str, Any]:
         """`calibration.json`, without where it comes from."""
@@ -147,12 +132,20 @@ class Gaze:
             "unit": "deg",
             "screen": self.screen.to_dict() if self.screen is not None else None,
             "event_rules": asdict(self.rules),
-            "views": {str(view): calibration.to_dict() for view, calibration in self.calibrations.items()},
+            "calibrations": [
+                {
+                    **{name: getattr(one, name) for name in ("number", "name", "begins_ns", "ends_ns")},
+                    "views": {str(view): mine.to_dict() for view, mine in one.views.items()},
+                    "skipped": {str(view): why for view, why in one.skipped.items()},
+                    "suspects": {str(view): asdict(found) for view, found in one.suspects.items()},
+                }
+                for one in self.fitted
+            ],
             "skipped": {str(view): why for view, why in self.skipped.items()},
             "targets": self.targets.to_dicts(),
             "summary": self.summary().to_dicts(),
+            "validations": self.validations.to_dicts(),
             "both": self.both.summary() if self.both is not None else None,
-            "suspects": {str(view): asdict(found) for view, found in self.suspects.items()},
         }
 
     def to_pymovements(self, view: int | None = None) -> Any:
@@ -188,41 +181,101 @@ class Gaze:
 
 
 def calibrate_recording(
-    tables: EyeTables, targets: pl.DataFrame, settings: GazeSettings | None = None
+    tables: EyeTables, targets: Tables, settings: GazeSettings | None = None, *, validate: Tables = ()
 ) -> Gaze:
     """Calibrate every eye of a recording and apply it.
 
     Args:
         tables: of the recording.
-        targets: see `eye.targets.make_targets`.
+        targets: see `eye.targets.make_targets`; one table for each calibration, or with a column `block`.
         settings: how.
+        validate: targets that are only checked.
 
     Raises:
         InputError: the targets cannot be used, or no eye can be calibrated.
     """
     settings = settings or GazeSettings()
-    made = make_targets(targets, *tables.span, settings.targets)
-    known: dict[str, Any] = {"blinks": tables.blinks, "doubts": tables.doubtful}
+    shown, rounds = split(*made_targets(tables, targets, validate, settings))
+    if not shown:
+        raise InputError("There are no targets to calibrate on.")
+    fitted = [_fitted(tables, one, number, settings) for number, one in enumerate(shown, start=1)]
+    for one in fitted:
+        if not one.views:
+            raise InputError(_refusal(one, len(fitted)))
+    skipped = {v: why for v, why in fitted[-1].skipped.items() if v not in last_of(fitted)}
+    return apply_calibrations(tables, fitted, rounds, settings=settings, skipped=skipped)
+
+
+def made_targets(
+    tables: EyeTables, targets: Tables, validate: Tables, settings: GazeSettings
+) -> tuple[list[NamedTargets], list[NamedTargets]]:
+    """(name, table of `make_targets`) of every table of targets, and of every one to be checked only.
+
+    Raises:
+        InputError: one cannot be used; which one is told where there are several.
+    """
+    first, second = named_targets(targets), named_targets(validate, "validation table")
+    made: list[pl.DataFrame] = []
+    for name, table in (*first, *second):
+        try:
+            made.append(make_targets(table, *tables.span, settings.targets))
+        except InputError as error:
+            raise InputError(f"{name}: {error}" if len(first) + len(second) > 1 else str(error)) from None
+    open_ended = [not set(END_COLUMNS) & set(table.columns) for _, table in (*first, *second)]
+    made = until_the_next(made, open_ended)
+    names = [name for name, _ in (*first, *second)]
+    found = list(zip(names, made, strict=True))
+    return found[: len(first)], found[len(first) :]
+
+
+def named_targets(targets: Tables, kind: str = "table") -> list[NamedTargets]:
+    """Tables with their names; those without one are numbered."""
+    given = [targets] if isinstance(targets, pl.DataFrame) else targets
+    return [
+        (f"{kind} {number}", one) if isinstance(one, pl.DataFrame) else one
+        for number, one in enumerate(given, start=1)
+    ]
+
+
+def last_of(fitted: Sequence[Fitted]) -> dict[int, Calibration]:
+    """View -> its last calibration."""
     found: dict[int, Calibration] = {}
-    skipped: dict[int, str] = {}
+    for one in fitted:
+        found |= one.views
+    return dict(sorted(found.items()))
+
+
+def _fitted(tables: EyeTables, shown: Shown, number: int, settings: GazeSettings) -> Fitted:
+    """One calibration of all eyes; an eye that cannot be calibrated is skipped."""
+    known: dict[str, Any] = {"blinks": tables.blinks, "doubts": tables.doubtful}
+    made = Fitted(number, shown.name, shown.begins_ns, shown.ends_ns, {})
     for view in _views(tables.signals):
         try:
-            found[view] = calibrate(tables.signals, made, **known, view=view, choice=settings.choice)
+            mine = calibrate(tables.signals, shown.targets, **known, view=view, choice=settings.choice)
         except InputError as error:
-            skipped[view] = str(error)
-    if not found:
-        raise InputError(" ".join(dict.fromkeys(skipped.values())))
-    odd = {view: suspect(mine, tables.signals, made, **known, view=view) for view, mine in found.items()}
-    gaze = apply_calibrations(
-        tables, found, made.filter(pl.col("use") == VALIDATION), settings=settings, skipped=skipped
-    )
-    return replace(gaze, suspects={view: mistake for view, mistake in odd.items() if mistake is not None})
+            made.skipped[view] = str(error)
+            continue
+        made.views[view] = mine
+        if (odd := suspect(mine, tables.signals, shown.targets, **known, view=view)) is not None:
+            made.suspects[view] = odd
+    return made
+
+
+def _refusal(one: Fitted, of: int) -> str:
+    """Why a calibration cannot be made, and what may be done, where there are others."""
+    why = " ".join(dict.fromkeys(one.skipped.values()))
+    if of == 1:
+        return why or "The recording has no pupil: gaze needs one."
+    ways = "leave its targets out to go on with the calibration before"
+    if f", {BLOCK} " in one.name:
+        ways += f"; without the column {BLOCK} all targets of the table are fitted together"
+    return f"Calibration {one.number} ({one.name}) cannot be made: {why} If that is as it is, {ways}."
 
 
 def apply_calibrations(
     tables: EyeTables,
-    calibrations: Mapping[int, Calibration],
-    validation: pl.DataFrame | None = None,
+    fitted: Sequence[Fitted],
+    rounds: Sequence[Shown] = (),
     *,
     settings: GazeSettings | None = None,
     skipped: Mapping[int, str] | None = None,
@@ -231,8 +284,8 @@ def apply_calibrations(
 
     Args:
         tables: of the recording.
-        calibrations: view -> calibration.
-        validation: targets to check them on, of `make_targets`, or None.
+        fitted: the calibrations, in order of time.
+        rounds: validations to check them on.
         settings: screen and event rules.
         skipped: views left out already, and why.
 
@@ -240,40 +293,65 @@ def apply_calibrations(
         InputError: no view of the recording has a calibration, or a reflection it needs was not tracked.
     """
     settings = settings or GazeSettings()
-    views = [view for view in _views(tables.signals) if view in calibrations]
+    views = [view for view in _views(tables.signals) if view in last_of(fitted)]
     if not views:
         raise InputError(
-            f"The calibration is for view {', '.join(map(str, calibrations))}, the recording has pupils in "
-            f"view "
-            f"{', '.join(map(str, _views(tables.signals))) or 'none'}."
+            f"The calibration is for view {', '.join(map(str, last_of(fitted)))}, the recording has pupils "
+            f"in view {', '.join(map(str, _views(tables.signals))) or 'none'}."
         )
-    signals, checks = tables.signals, [pl.DataFrame(schema={"view": pl.Int64, **CHECK_COLUMNS})]
+    signals = tables.signals
     for view in views:
-        mine = calibrations[view]
-        tracked = tables.signals.filter((pl.col("view") == view) & (pl.col("state") == TRACKED))["object"]
-        if mine.reflection and mine.reflection not in set(tracked):
-            raise InputError(
-                f"The calibration of view {view} needs the reflection {mine.reflection!r}: track it."
-            )
-        if mine.feature == EYE3D and not set(DIRECTION_COLUMNS) <= set(tables.signals.columns):
-            raise InputError(
-                f"The calibration of view {view} needs a model of the eyeball: run `ocusam eye3d` before."
-            )
-        signals = mine.apply(signals, view=view)
-        parts = [mine.checked]
-        if validation is not None and len(validation):
-            known = {"blinks": tables.blinks, "doubts": tables.doubtful}
-            parts.append(drift(mine, tables.signals, validation, **known, view=view))
-        checks += [part.select(pl.lit(view, dtype=pl.Int64).alias("view"), *CHECK_COLUMNS) for part in parts]
-    table = _table(signals, views, settings.targets.screen)
+        for one, *span in spans(fitted, view):
+            _check_features(tables.signals, one.views[view], view)
+            signals = one.views[view].apply(signals, view=view, span=(span[0], span[1]))
+    checked = _checked(tables, fitted, rounds, views)
+    table = _table(signals, fitted, views, settings.targets.screen)
     events = gaze_events(table, tables.blinks, settings.rules)
-    found = {view: calibrations[view] for view in views}
-    checked = pl.concat(checks).sort("view", "use", "target")
     screen, rules, eyes = settings.targets.screen, settings.rules, eyes_of(views, settings.eyes)
-    both = join_eyes(table, checked, tables.blinks, eyes, rules) if eyes else None
+    both = join_eyes(table, checked, tables.blinks, eyes, fitted, rounds, rules) if eyes else None
     if both is not None and screen is not None:
         both = replace(both, table=_on_screen(both.table, screen))
-    return Gaze(table, events, found, checked, dict(skipped or {}), screen, rules, both)
+    found = validated(checked, fitted, rounds)
+    return Gaze(table, events, tuple(fitted), checked, found, dict(skipped or {}), screen, rules, both)
+
+
+def _check_features(signals: pl.DataFrame, calibration: Calibration, view: int) -> None:
+    tracked = signals.filter((pl.col("view") == view) & (pl.col("state") == TRACKED))["object"]
+    if calibration.reflection and calibration.reflection not in set(tracked):
+        raise InputError(
+            f"The calibration of view {view} needs the reflection {calibration.reflection!r}: track it."
+        )
+    if calibration.feature == EYE3D and not set(DIRECTION_COLUMNS) <= set(signals.columns):
+        raise InputError(
+            f"The calibration of view {view} needs a model of the eyeball: run `ocusam eye3d` before."
+        )
+
+
+def _checked(
+    tables: EyeTables, fitted: Sequence[Fitted], rounds: Sequence[Shown], views: Sequence[int]
+) -> pl.DataFrame:
+    """All targets of all views: those that were fitted, then validations."""
+    keys = {"view": pl.Int64, IN_FORCE: pl.Int64, ROUND: pl.Int64}
+    parts = [pl.DataFrame(schema={**keys, **CHECK_COLUMNS})]
+
+    def add(part: pl.DataFrame, *values: int | None) -> None:
+        named = (pl.lit(v, dtype=pl.Int64).alias(k) for k, v in zip(keys, values, strict=True))
+        parts.append(part.select(*named, *CHECK_COLUMNS))
+
+    for view in views:
+        for one in fitted:
+            if view in one.views:
+                add(one.views[view].checked, view, one.number, None)
+        for number, shown in enumerate(rounds, start=1):
+            one = at(fitted, view, shown.begins_ns)
+            known = {"blinks": tables.blinks, "doubts": tables.doubtful}
+            add(
+                drift(one.views[view], tables.signals, shown.targets, **known, view=view),
+                view,
+                one.number,
+                number,
+            )
+    return pl.concat(parts).sort("view", "use", IN_FORCE, ROUND, "target")
 
 
 def gaze_events(table: pl.DataFrame, blinks: pl.DataFrame, rules: EventRules | None = None) -> pl.DataFrame:
@@ -281,68 +359,10 @@ def gaze_events(table: pl.DataFrame, blinks: pl.DataFrame, rules: EventRules | N
     found = [pl.DataFrame(schema=event_columns("deg"))]
     for (view,), part in sorted(table.group_by("view"), key=lambda item: int(str(item[0][0]))):
         x, y = (pl.col(name) for name in GAZE_COLUMNS)
-        samples = part.sort("frame_idx").select("frame_idx", "timestamp_ns", x.alias("x"), y.alias("y"))
+        rows = without_switches(part.sort("frame_idx"))
+        samples = rows.select("frame_idx", "timestamp_ns", x.alias("x"), y.alias("y"))
         found.append(find_events(samples, rules, blinks=blinks, view=int(str(view)), unit="deg"))
     return with_both_eyes(pl.concat(found).sort("onset_ns", "view"))
-
-
-def read_gaze(folder: Path, signals: Path) -> tuple[pl.DataFrame, pl.DataFrame, dict[str, Any]] | None:
-    """(gaze, its events, calibration.json) of a folder; None where there is none, or it is older than the
-    signals.
-
-    Raises:
-        InputError: the files are damaged.
-    """
-    table, events, record = (folder / name for name in FILES)
-    if not all(path.is_file() for path in (table, events, record, signals)):
-        return None
-    try:
-        known = json.loads(record.read_text(encoding="utf-8"))
-        if known["signals_sha256"] != sha256(signals):
-            return None
-        types: dict[str, type[pl.DataType]] = {"event": pl.String, **event_columns("deg")}
-        return (
-            pl.read_csv(table, infer_schema_length=None, glob=False),
-            pl.read_csv(events, schema_overrides=types, infer_schema_length=None, glob=False),
-            known,
-        )
-    except (OSError, ValueError, KeyError, TypeError, pl.exceptions.PolarsError) as error:
-        raise InputError(
-            f"The gaze in {folder} cannot be read ({str(error).splitlines()[0]}); run `ocusam gaze` again."
-        ) from None
-
-
-def read_calibrations(path: Path) -> tuple[dict[int, Calibration], dict[str, Any]]:
-    """(view -> calibration, all of it) of a `calibration.json`.
-
-    Raises:
-        InputError: absent, or something else.
-    """
-    try:
-        known = json.loads(path.read_text(encoding="utf-8"))
-        views = {int(view): value for view, value in known["views"].items()}
-    except FileNotFoundError:
-        raise InputError(
-            f"There is no calibration {path}; `ocusam gaze RUN --targets FILE` makes one."
-        ) from None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{path} cannot be read as a calibration.json of `ocusam gaze` ({error}).") from None
-    return {view: Calibration.from_dict(value) for view, value in views.items()}, known
-
-
-def screen_of(known: dict[str, Any]) -> Screen | None:
-    """The screen in a calibration.json, or None."""
-    screen = known.get("screen")
-    if not screen:
-        return None
-    (w, h), (a, b) = screen["size_px"], screen["size_mm"]
-    return Screen((int(w), int(h)), (float(a), float(b)), float(screen["distance_mm"]))
-
-
-def sha256(path: Path) -> str:
-    """Of a file."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def with_screen(settings: GazeSettings, screen: Screen | None) -> GazeSettings:
@@ -356,10 +376,13 @@ def _views(signals: pl.DataFrame) -> list[int]:
     return sorted(int(v) for v in signals.filter(pl.col("object") == "pupil")["view"].unique())
 
 
-def _table(signals: pl.DataFrame, views: list[int], screen: Screen | None) -> pl.DataFrame:
-    rows = signals.filter((pl.col("object") == "pupil") & pl.col("view").is_in(views))
+def _table(
+    signals: pl.DataFrame, fitted: Sequence[Fitted], views: Sequence[int], screen: Screen | None
+) -> pl.DataFrame:
     names = ("frame_idx", "timestamp_ns", "view", *GAZE_COLUMNS, OUTSIDE_TARGETS, OUTSIDE_SIZES)
-    table = rows.select(names).sort("frame_idx", "view")
+    pupils = signals.filter(pl.col("object") == "pupil").select(names)
+    parts = [pupils.filter(pl.col("view") == v).with_columns(numbers(fitted, v)) for v in views]
+    table = pl.concat(parts).sort("frame_idx", "view")
     return table if screen is None else _on_screen(table, screen)
 
 

@@ -29,7 +29,7 @@ from ocusam.video.reader import open_video
 from ocusam.video.source import VideoSource
 from ocusam.workflows.results.eye_tables import named, read_tables, rules_of
 from ocusam.workflows.results.free_memory import give_back, lean
-from ocusam.workflows.results.gaze_tables import read_gaze
+from ocusam.workflows.results.gaze_files import read_gaze
 from ocusam.workflows.results.overlay_video import drawn_objects
 from ocusam.workflows.results.zoom_border import zoom_of_record
 from ocusam.workflows.session.atomic import write_bytes

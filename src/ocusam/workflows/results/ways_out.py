@@ -29,7 +29,7 @@ from ocusam.workflows.results.export_tables import (
 )
 from ocusam.workflows.results.eye3d_tables import Eye3d, model_eyes, read_eye3d, with_directions
 from ocusam.workflows.results.finished_run import FinishedRun, open_run
-from ocusam.workflows.results.gaze_tables import EyeTables, Gaze, GazeSettings, calibrate_recording
+from ocusam.workflows.results.gaze_tables import EyeTables, Gaze, GazeSettings, Tables, calibrate_recording
 
 _ALWAYS = ("blinks", "quality")
 
@@ -91,19 +91,25 @@ class WaysOut:
         """The saccades among the events, px."""
         return saccades(self.events)
 
-    def calibrate(self, targets: pl.DataFrame, settings: GazeSettings | None = None) -> Gaze:
+    def calibrate(
+        self, targets: Tables, settings: GazeSettings | None = None, *, validate: Tables = ()
+    ) -> Gaze:
         """Gaze in degrees, from targets that were looked at.
 
         Args:
-            targets: t (s) or start and end, x, y: see `eye.targets.make_targets`.
+            targets: t (s) or start and end, x, y: see `eye.targets.make_targets`; a list of tables, one for
+                each calibration, where the recording has several.
             settings: screen, models, event rules.
+            validate: a table, or several, of targets that are only checked.
 
         Raises:
             InputError: the targets cannot be used, or no eye can be calibrated.
         """
         model = None if self.folder is None else read_eye3d(self.folder)
         signals = self.signals if model is None else with_directions(self.signals, model[0])
-        return calibrate_recording(EyeTables(signals, self.blinks, self.doubtful), targets, settings)
+        return calibrate_recording(
+            EyeTables(signals, self.blinks, self.doubtful), targets, settings, validate=validate
+        )
 
     def eye3d(
         self, camera: EyeCamera, settings: SphereSettings | None = None, *, python: str | Path | None = None

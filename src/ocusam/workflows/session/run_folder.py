@@ -48,12 +48,20 @@ RUN_FILES = (
     "events.csv",
     "gaze.csv",
     "gaze_events.csv",
+    "gaze_both.csv",
+    "gaze_both_events.csv",
     "calibration.json",
+    "eye3d.csv",
+    "eye3d.json",
+    "trial_samples.csv",
+    "trials.json",
     "overlay.mp4",
     "report.html",
     "masks.json",
     "masks.png",
 )
+_BESIDE = {"trials.csv": "trials.json"}
+"""Names that a user's own tables may have: a run's only where the record of how it was made lies beside."""
 _HASHED_BYTES = 1 << 20
 _ROWS_AT_ONCE = 4096  # texts of more are larger than all else that a long recording takes at its end
 
@@ -137,7 +145,7 @@ class RunFolder:
         self.write_json("run.json", self.record)
 
     def _remove(self) -> None:
-        for name in RUN_FILES:
+        for name in files_of_run(self.path):
             target = self.path / name
             if target.is_dir():
                 shutil.rmtree(target, ignore_errors=True)
@@ -150,6 +158,13 @@ class RunFolder:
                 break
 
 
+def files_of_run(path: Path) -> list[str]:
+    """Names of what lies in a folder of all that a run writes, and what was made from it later; `run.json`,
+    which says that the rest is a run's, comes last."""
+    names = [*RUN_FILES[1:], *(name for name, record in _BESIDE.items() if (path / record).exists())]
+    return [name for name in (*names, RUN_FILES[0]) if (path / name).exists()]
+
+
 def check_free(path: Path, *, resumable: bool = True) -> None:
     """Refuse a folder that holds a run; the message speaks of `--resume` where the job has it.
 
@@ -158,8 +173,7 @@ def check_free(path: Path, *, resumable: bool = True) -> None:
     """
     if path.exists() and not path.is_dir():
         raise OutputError(f"The output {path} is a file; give a folder.")
-    found = [name for name in RUN_FILES if (path / name).exists()]
-    if found:
+    if found := files_of_run(path):
         ways = (
             "remove that one, or go on with it: --resume (in Python RunSettings(resume=True))"
             if resumable
