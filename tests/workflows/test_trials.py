@@ -49,3 +49,17 @@ def test_what_is_refused_as_typed(run: Path, tmp_path: Path) -> None:
     ):
         result = runner.invoke(app, ["trials", str(run), *arguments])
         assert result.exit_code == 2 and message in result.stderr.replace("\n", " ")
+
+
+def test_the_experiments_own_table_is_not_written_over(run: Path, tmp_path: Path) -> None:
+    own = tmp_path / "trials.csv"
+    own.write_text("start,end\n1,2\n")
+    for asked in (["-t", str(own), "-o", str(tmp_path)], ["-t", str(own), "-o", f"{tmp_path}/./"]):
+        result = runner.invoke(app, ["trials", str(run), *asked])
+        assert result.exit_code == 2 and "would be lost" in result.stderr.replace("\n", " ")
+    assert own.read_text() == "start,end\n1,2\n" and list(tmp_path.iterdir()) == [own]
+    ours = tmp_path / "out" / "trials.csv"
+    asked = ["trials", str(run), "-o", str(tmp_path / "out"), "-t"]
+    for _ in range(2):  # what was written here may be written again
+        assert runner.invoke(app, [*asked, str(own)]).exit_code == 0
+    assert runner.invoke(app, [*asked, str(ours)]).exit_code == 2  # but not while it is read
