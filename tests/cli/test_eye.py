@@ -21,7 +21,12 @@ def test_a_clock_with_holes_and_an_uneven_one_are_told() -> None:
     assert describe_clock(pl.DataFrame([even])) == []
     (line,) = describe_clock(pl.DataFrame([even | {"sampling_jitter_ms": 1.5}]))
     assert "median of 5.0 ms, standard deviation 1.5 ms" in line
-    for nothing in ({"tracked": 0, "data_loss": 1.0}, {"data_loss": None}, {"sampling_jitter_ms": None}):
+    for nothing in (
+        {"tracked": 0, "data_loss": 1.0},
+        {"data_loss": None},
+        {"sampling_jitter_ms": None},
+        {"sampling_hz": None},  # one frame, or most with the time of the frame before
+    ):
         assert describe_clock(pl.DataFrame([even | nothing], schema=pl.DataFrame([row]).schema)) == []
 
 

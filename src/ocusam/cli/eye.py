@@ -132,7 +132,7 @@ def describe_clock(quality: pl.DataFrame) -> list[str]:
     """A line where frames do not follow each other evenly: how many the clock has room for, or how uneven
     they are. All views have the same frames, so the first with anything tracked tells it."""
     known = quality.filter((quality["data_loss"] < 1.0) & (quality["tracked"] > 0))
-    if known.is_empty():
+    if known.is_empty() or known["sampling_hz"][0] is None:  # one frame, or times that stand still
         return []
     row = known.row(0, named=True)
     room = round(row["tracked"] / (1.0 - row["data_loss"]))
