@@ -24,6 +24,7 @@ def times_of(path: Path, text: str, column: str | None = None, unit: str | None 
         ("frame,Time\n0,1.0\n1,1.033\n2,1.067\n", None, None),
         ("frame;time_ms\n0;1000\n1;1033,0\n2;1067\n\n", None, None),
         ("Time [ms]\tled\n1000\t0\n1033\t1\n1067\t1\n", None, None),
+        ("Time [\u03bcs]\tled\n1000000\t0\n1033000\t1\n1067000\t1\n", None, None),  # a Greek mu
         ("# timestamp (us)\n1000000\n1033000\n1067000\n", None, None),
         ("time,cam_ttl\n7,1.0\n8,1.033\n9,1.067\n", "CAM_TTL", None),
         ("timestamp_ns\n1000000000\n1033000000\n1067000000\n", None, None),
@@ -53,8 +54,13 @@ def test_digits_that_a_float_has_not(tmp_path: Path) -> None:
         ("time\n1\nnan\n", "'nan' is no time"),
         ("0,1.0\n1,1.03\n", "2 columns and no header"),
         ("", "holds no time"),
+        ("time\n0,033\n0,066\n0,100\n", "Decimal commas need semicolons"),
+        ("frame,time\n0,0,033\n1,0,066\n", "more cells than the first, which names 2"),
+        ("time\n1e30000000\n", "is no time"),
+        ("time\n2026-12-01T10:00:00\n2026-12-01T10:00:00\n2026-12-01T10:00:01\n2026-12-01T10:00:01\n",
+         "too coarse"),
     ],
-)
+)  # fmt: skip
 def test_tables_that_are_refused(text: str, message: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=message):
         times_of(tmp_path / "t.csv", text)
