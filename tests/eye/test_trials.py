@@ -8,7 +8,8 @@ from ocusam.core.errors import InputError
 from ocusam.core.geometry import Ellipse
 from ocusam.eye.quality import DOUBTFUL_COLUMNS
 from ocusam.eye.signals import Measurement, SignalTable
-from ocusam.eye.trials import EyeData, TrialSettings, make_trials, measure_trials
+from ocusam.eye.trial_table import TrialSettings, make_trials
+from ocusam.eye.trials import EyeData, measure_trials
 
 HZ, FRAMES = 50.0, 500
 SPAN = (0, round((FRAMES - 1) * 1e9 / HZ))
@@ -123,6 +124,49 @@ def test_columns_of_bids_and_nanoseconds() -> None:
     assert make_trials(exact, span, TrialSettings())["start_ns"][0] == 1_728_546_126_508_032_163
 
 
+def test_ends_that_are_missing() -> None:
+    """An aborted trial, as spreadsheets and R write it; a last trial after the recording had stopped."""
+    for ends in ([2.0, None, 6.0], ["2", "NA", "6.0"], ["2", "n/a", "6"]):
+        made = make_trials(pl.DataFrame({"start": [1.0, 3.0, 5.0], "end": ends}), SPAN, TrialSettings())
+        assert made["end_ns"].to_list() == [2_000_000_000, None, 6_000_000_000]
+    lengths = pl.DataFrame({"onset": [1.0, 3.0], "duration": ["n/a", "0.5"]})
+    assert make_trials(lengths, SPAN, TrialSettings())["end_ns"].to_list() == [None, 3_500_000_000]
+    exact = pl.DataFrame(
+        {"start_ns": [1728546126508032163, 1728546126508032165], "end_ns": [None, 1728546126508032167]}
+    )
+    span = (1728546126000000000, 1728546136000000000)
+    assert make_trials(exact, span, TrialSettings())["end_ns"].to_list() == [None, 1728546126508032167]
+    late = pl.DataFrame({"start": [1.0, 3.0, 20.0]})
+    assert make_trials(late, SPAN, TrialSettings())["end_ns"].to_list() == [
+        3_000_000_000,
+        20_000_000_000,
+        None,
+    ]
+
+
+def test_names_and_other_columns_are_kept() -> None:
+    times = {"start_ns": [0, 10**9, 2 * 10**9], "end": [0.5, 1.5, 2.5]}
+    others = {"onset": [0.1, 1.2, 2.3], "duration": [1, 2, 3]}
+    table = pl.DataFrame({**others, **times, "trial": ["a", None, "c"]})
+    made = make_trials(table, SPAN, TrialSettings())
+    assert made["trial"].to_list() == ["a", "2", "c"]
+    assert made["onset"].to_list() == [0.1, 1.2, 2.3] and made["duration"].to_list() == [1, 2, 3]
+    assert made.columns == ["trial", "start_ns", "end_ns", "onset", "duration"]
+    own = pl.DataFrame({"start": [1.0], "view": ["left"], "view_given": ["right"]})
+    rows, _ = measure_trials(recording(), make_trials(own, SPAN, TrialSettings()), TrialSettings())
+    assert rows.select("view_given_given", "view_given").row(0) == ("left", "right")
+
+
+def test_a_log_of_triggers_with_columns_of_its_own() -> None:
+    log = pl.DataFrame({"t": [1.0, 2.0, 3.0, 4.0], "trigger": [0, 1, 0, 1], "cue": ["x", None, "y", None],
+                        "trial": [7, 7, 8, 8]})  # fmt: skip
+    made = make_trials(log, SPAN, TrialSettings("^0$", "^1$"))
+    assert made.rows() == [("7", 10**9, 2 * 10**9, 0, "x"), ("8", 3 * 10**9, 4 * 10**9, 0, "y")]
+    names = make_trials(log.with_columns(trigger=pl.Series(["go 1", "end", "go", "end"])), SPAN,
+                        TrialSettings(r"go ?(\d+)?", "end"))  # fmt: skip
+    assert names["trial"].to_list() == ["1", "2"] and names["trial_given"].to_list() == [7, 8]
+
+
 @pytest.mark.parametrize(
     ("table", "asked", "message"),
     [
@@ -134,6 +178,9 @@ def test_columns_of_bids_and_nanoseconds() -> None:
         ({"t": [1.0], "msg": ["stop"]}, {"start": "go"}, "matches 'go'"),
         ({"t": [1.0], "msg": ["go"]}, {"start": "go", "end": "stop"}, "after a start matches 'stop'"),
         ({"start": []}, {}, "no rows"),
+        ({"start": [1.7e18]}, {}, "nanoseconds go into start_ns"),
+        ({"start": [1.0], "end": [1e300]}, {}, "nanoseconds go into end_ns"),
+        ({"start": [1.0, 2.0], "end": ["2", "soon"]}, {}, "'end' of the trials has no number in row 2"),
     ],
 )
 def test_tables_that_are_refused(table: dict[str, list[object]], asked: dict[str, str], message: str) -> None:
@@ -142,7 +189,14 @@ def test_tables_that_are_refused(table: dict[str, list[object]], asked: dict[str
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"start": "("}, {"end": "x"}, {"baseline_s": (0.0, 0.0)}, {"clock": "wall"}]
+    "wrong",
+    [
+        {"start": "("},
+        {"end": "x"},
+        {"baseline_s": (0.0, 0.0)},
+        {"baseline_s": (-np.inf, 0.0)},
+        {"clock": "wall"},
+    ],
 )
 def test_settings_that_cannot_be(wrong: dict[str, object]) -> None:
     with pytest.raises(InputError):

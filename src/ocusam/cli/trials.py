@@ -79,7 +79,7 @@ def trials(
     Writes trials.csv (one row per trial and view), trial_samples.csv (every sample on the trial's clock, with
     the diameter minus its baseline and z-scored) and trials.json. After `ocusam gaze` in degrees.
     """
-    from ocusam.eye.trials import TrialSettings
+    from ocusam.eye.trial_table import TrialSettings
     from ocusam.workflows.trials import FILES, run_trials
 
     settings = TrialSettings(start, end, clock.value, read_window(baseline))
@@ -116,7 +116,7 @@ def describe(found: Trials) -> list[str]:
         )
         lines += _named(f"view {view}: no baseline in", part.filter(part["baseline_samples"] == 0))
     first = found.table.unique("start_ns", keep="first", maintain_order=True)
-    return lines + _named("no message ends", first.filter(first["end_ns"].is_null()))
+    return lines + _named("no end of", first.filter(first["end_ns"].is_null()))
 
 
 def _named(what: str, part: pl.DataFrame) -> list[str]:

@@ -17,7 +17,8 @@ import polars as pl
 
 from ocusam.core.errors import OutputError
 from ocusam.eye.quality import doubtful
-from ocusam.eye.trials import EyeData, TrialSettings, make_trials, measure_trials
+from ocusam.eye.trial_table import TrialSettings, make_trials
+from ocusam.eye.trials import EyeData, measure_trials
 from ocusam.workflows.inputs.table_text import read_table
 from ocusam.workflows.results.finished_run import open_run
 from ocusam.workflows.results.gaze_tables import read_gaze, sha256
@@ -55,7 +56,7 @@ def run_trials(
 
     Args:
         run: folder of `ocusam eye`.
-        trials: table of trials or log of messages (file or data frame, see `eye.trials.make_trials`).
+        trials: table of trials or log of messages (file or data frame, see `eye.trial_table.make_trials`).
         out: folder to write; None: that of the run.
         settings: how it is read, and the baseline.
 
