@@ -210,3 +210,15 @@ def test_a_still_pupil_has_no_z() -> None:
         still, make_trials(pl.DataFrame({"start": [1.0]}), SPAN, TrialSettings()), TrialSettings()
     )
     assert rows["diameter_mean_z"][0] is None and "saccades" not in rows.columns
+
+
+def test_an_eye_without_gaze_has_no_count_of_movements() -> None:
+    data = recording()
+    two = pl.concat([data.signals, data.signals.with_columns(view=pl.lit(1, dtype=pl.Int64))])
+    gaze = data.signals.select("frame_idx", "view", gaze_x_deg=pl.lit(1.0))
+    table = make_trials(pl.DataFrame({"start": [2.0], "end": [4.0]}), SPAN, TrialSettings())
+    both = EyeData(two, data.blinks, data.doubts, data.events, gaze)
+    rows, samples = measure_trials(both, table, TrialSettings())
+    assert rows["saccades"].to_list() == [1, None] and rows["first_saccade_ms"].to_list() == [300.0, None]
+    assert rows["blinks"].to_list() == [1, 0]
+    assert samples.filter(view=1)["gaze_x_deg"].null_count() == samples.filter(view=1).height

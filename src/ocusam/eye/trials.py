@@ -114,7 +114,10 @@ class _Eye:
             known = [c for c in data.gaze.columns if c.startswith(("gaze_", "screen_"))]
             gaze = data.gaze.filter(pl.col("view") == view).select("frame_idx", *known)
             self.samples = self.samples.join(gaze, on="frame_idx", how="left", maintain_order="left")
-        self.events = data.events.filter(pl.col("view") == view) if data.events is not None else None
+        # An eye without gaze (its calibration failed) has no events, which is not that it made none.
+        known_eye = data.gaze is None or view in data.gaze["view"]
+        known_events = data.events if known_eye else None
+        self.events = None if known_events is None else known_events.filter(pl.col("view") == view)
         self.blinks = data.blinks.filter(pl.col("view") == view)
 
     def measure(self, trial: dict[str, Any], settings: TrialSettings) -> tuple[dict[str, Any], pl.DataFrame]:
