@@ -222,3 +222,11 @@ def test_an_eye_without_gaze_has_no_count_of_movements() -> None:
     assert rows["saccades"].to_list() == [1, None] and rows["first_saccade_ms"].to_list() == [300.0, None]
     assert rows["blinks"].to_list() == [1, 0]
     assert samples.filter(view=1)["gaze_x_deg"].null_count() == samples.filter(view=1).height
+
+
+def test_trials_of_one_name_are_told_apart_in_the_samples() -> None:
+    table = pl.DataFrame({"trial": [1, 1], "start": [1.0, 3.0], "end": [2.0, 4.0]})
+    rows, samples = measure_trials(recording(), make_trials(table, SPAN, TrialSettings()), TrialSettings())
+    counted = samples.filter(pl.col("time_ms") >= 0).group_by("trial", "view", "start_ns").len()
+    joined = rows.join(counted, on=["trial", "view", "start_ns"])
+    assert joined["len"].to_list() == joined["samples"].to_list() == [50, 50]

@@ -25,6 +25,7 @@ def test_trials_as_typed(run: Path, tmp_path: Path) -> None:
     result = runner.invoke(app, asked)
     assert result.exit_code == 0, result.output
     assert "view 0: 2 trials" in result.output
+    assert "in px: there is no gaze" in result.output
     first = pl.read_csv(tmp_path / "out" / "trials.csv")
     assert first["cond"].to_list() == ["near", "far"] and "first_saccade_amplitude_px" in first.columns
     assert "gaze_x_deg" not in pl.read_csv(tmp_path / "out" / "trial_samples.csv").columns
@@ -40,6 +41,15 @@ def test_trials_as_typed(run: Path, tmp_path: Path) -> None:
     assert late["gaze_x_deg"].median() == pytest.approx(-5.0, abs=0.4)
     record = json.loads((tmp_path / "out" / "trials.json").read_text())
     assert record["settings"]["baseline_s"] == [-0.3, 0.0] and record["events"] == "deg"
+
+
+def test_what_is_told_of_trials(run: Path, tmp_path: Path) -> None:
+    table = tmp_path / "blocks.csv"
+    table.write_text("trial,start,end\n1,1,2\n2,3,NA\n1,5,6\n2,7,8\n3,0,1\n")
+    result = runner.invoke(app, ["trials", str(run), "-t", str(table), "-o", str(tmp_path / "out")])
+    assert result.exit_code == 0, result.output
+    assert "no baseline in 1 trial: 3" in result.output and "no end of 1 trial: 2" in result.output
+    assert "names of more than one trial, which start_ns tells apart: 1, 2" in result.output
 
 
 def test_what_is_refused_as_typed(run: Path, tmp_path: Path) -> None:

@@ -145,10 +145,11 @@ class _Eye:
             (pl.col(name) - baseline).fill_nan(None).alias(f"diameter_change_{self.unit}"),
         )
         own = pl.lit(str(trial["trial"])).alias("trial")
+        begun = pl.lit(start, dtype=pl.Int64).alias("start_ns")  # names may come again in every block
         order = ("frame_idx", "timestamp_ns", "view", "time_ms", "state", "usable")
         rest = [c for c in samples.columns if c not in order]
         clean = {k: (None if isinstance(v, float) and not np.isfinite(v) else v) for k, v in row.items()}
-        return clean, samples.select(own, *order, *rest)
+        return clean, samples.select(own, *order[:3], begun, *order[3:], *rest)
 
     def _within(self, low: int, high: int) -> slice:
         """Frames from `low` on and before `high`."""
