@@ -120,11 +120,12 @@ def describe_nominal(run: Path) -> list[str]:
     from ocusam.workflows.inputs.frame_times import NOMINAL
     from ocusam.workflows.session.resume import read_record
 
-    if (read_record(run) or {}).get("input", {}).get("clock") != NOMINAL:
+    rate, found, _ = str((read_record(run) or {}).get("input", {}).get("clock")).partition(NOMINAL)
+    if not found:
         return []
     return [
-        "the pictures carry no times: 30 frames per second are assumed, and all times, durations and "
-        "velocities rest on that; give --fps or --times (into another folder)"
+        f"there are no times in the pictures or the file: {rate} frames per second are assumed, and all "
+        "times, durations and velocities rest on that; give --fps or --times (into another folder)"
     ]
 
 

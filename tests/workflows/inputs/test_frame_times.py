@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
@@ -74,9 +75,28 @@ def test_a_video_gets_the_times_of_its_frames(tmp_path: Path) -> None:
     with open_timed(PICTURES, RunSettings(fps=100.0)) as source:
         assert source.timestamps_ns.tolist() == [0, 10_000_000, 20_000_000]
         assert clock_of(source) == "100 frames per second, as stated"
-    assert clock_of(SequenceSource(PICTURES)) == NOMINAL
+    assert clock_of(SequenceSource(PICTURES)) == f"30{NOMINAL}"
     assert clock_of(SequenceSource(PICTURES, fps=25.0)) == "presentation times"
     assert clock_of(SequenceSource(PICTURES, timestamps_ns=[0, 5, 9])) == "presentation times"
+
+
+def test_a_raw_stream_gets_times(tmp_path: Path) -> None:
+    path = tmp_path / "cam.h264"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=90)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for _ in range(3):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.zeros((48, 64, 3), np.uint8), "rgb24")))
+        container.mux(stream.encode())
+    np.save(tmp_path / "t.npy", np.array(AT_30_HZ) / 1e9)
+    for wanted, times in (
+        (RunSettings(times=str(tmp_path / "t.npy")), AT_30_HZ),
+        (RunSettings(fps=100.0), [0, 10_000_000, 20_000_000]),
+        (RunSettings(), [0, 40_000_000, 80_000_000]),
+    ):
+        with open_timed(path, wanted) as source:
+            assert [f.timestamp_ns for f in source] == source.timestamps_ns.tolist() == times
+            assert not source.truncated and (NOMINAL in clock_of(source)) == (wanted == RunSettings())
 
 
 def test_times_that_do_not_fit_are_refused(tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 from ocusam.core.errors import InputError
 from ocusam.video.reader import open_video
 from ocusam.video.recordings import TimedSource
-from ocusam.video.source import NANOSECONDS, SequenceSource, VideoSource, nominal_timestamp_ns
+from ocusam.video.source import NANOSECONDS, NOMINAL_FPS, VideoSource, nominal_timestamp_ns
 from ocusam.workflows.inputs.table_text import decoded, separator
 
 UNITS = {"s": NANOSECONDS, "ms": 1_000_000, "us": 1_000, "ns": 1}
@@ -123,12 +123,12 @@ def clock_of(source: VideoSource) -> str:
     known = getattr(source, "clock", None)
     if known is not None:
         return str(known)
-    if isinstance(source, SequenceSource) and source.nominal:
-        return NOMINAL
+    if getattr(source, "nominal", False):
+        return f"{source.fps or NOMINAL_FPS:g}{NOMINAL}"
     return "presentation times"
 
 
-NOMINAL = "30 frames per second, nominally: the pictures carry no times"
+NOMINAL = " frames per second, nominally: there are no times in the pictures or the file"
 
 
 def digest(times: NDArray[np.int64]) -> str:
