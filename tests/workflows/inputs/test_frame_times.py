@@ -106,7 +106,7 @@ def test_times_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("t\n0\n0.06\n0.03\n")
     with pytest.raises(InputError, match="go backward after frame 1"):
         open_timed(PICTURES, RunSettings(times=str(tmp_path / "t.csv")))
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match="no file of times"):
         open_timed(PICTURES, RunSettings(times=str(tmp_path / "gone.csv")))
     with pytest.raises(InputError, match="for a file of times"):
         open_timed(PICTURES, RunSettings(times_unit="ms"))

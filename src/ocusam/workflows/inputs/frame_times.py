@@ -153,6 +153,8 @@ def read_times(
         InputError: it cannot be read, or says nothing that could be a frame's time.
     """
     path = Path(path)
+    if not path.is_file():
+        raise InputError(f"There is no file of times {path}.")
     if path.suffix.lower() == ".npy":
         name, cells, comma = "", _array(path), False
     else:
