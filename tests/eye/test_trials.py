@@ -83,6 +83,31 @@ def test_figures_of_a_trial() -> None:
     assert not doubted["usable"] and doubted["diameter_px"] is None and doubted["state"] == "tracked"
 
 
+def test_what_lies_on_a_border_belongs_to_one_trial() -> None:
+    """The blink from 2.6 to 2.8 s ends one trial and begins the next; a saccade begins with the last."""
+    data = recording()
+    assert data.events is not None
+    shuffled = EyeData(data.signals, data.blinks, data.doubts, data.events.reverse())
+    table = pl.DataFrame({"start": [1.0, 2.0, 2.6, 2.7, 4.1], "end": [2.0, 2.6, 2.7, 4.1, 5.0]})
+    rows, _ = measure_trials(shuffled, make_trials(table, SPAN, TrialSettings()), TrialSettings())
+    assert rows["blinks"].to_list() == [0, 0, 1, 0, 0]
+    assert rows["blink_share"].to_list() == pytest.approx([0.0, 0.0, 1.0, 0.1 / 1.4, 0.0])
+    assert rows["saccades"].to_list() == [0, 1, 0, 0, 1] and rows["fixations"].to_list() == [1, 1, 0, 0, 0]
+    whole, _ = measure_trials(
+        shuffled, make_trials(pl.DataFrame({"start": [1.0]}), SPAN, TrialSettings()), TrialSettings()
+    )
+    assert (whole["first_saccade_ms"][0], whole["saccades"][0]) == (1300.0, 2)
+
+
+def test_one_odd_sample_does_not_move_a_baseline() -> None:
+    data = recording()
+    odd = pl.when(pl.col("frame_idx") == 45).then(400.0).otherwise(pl.col("major_px"))
+    moved = EyeData(data.signals.with_columns(major_px=odd), data.blinks, data.doubts)
+    table = make_trials(pl.DataFrame({"start": [1.0], "end": [2.0]}), SPAN, TrialSettings())
+    rows, _ = measure_trials(moved, table, TrialSettings())
+    assert rows["baseline_px"][0] == pytest.approx(SIZE[45], abs=0.1) and rows["baseline_samples"][0] == 10
+
+
 def test_in_mm_where_there_is_a_scale_and_without_a_baseline() -> None:
     """The second trial's baseline lies in the blink: no change can be told, and none is."""
     table = pl.DataFrame({"trial": ["a", "b"], "start": [1.0, 2.8], "duration": [0.5, 1.0], "view": [7, 8]})

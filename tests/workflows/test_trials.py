@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 
 import polars as pl
@@ -8,6 +9,7 @@ from typer.testing import CliRunner
 from gazing_eye import NINE, TARGETS, recording, write_run
 from ocusam.cli.main import app
 from ocusam.workflows.gaze import run_gaze
+from ocusam.workflows.trials import run_trials
 
 runner = CliRunner()
 
@@ -50,6 +52,18 @@ def test_what_is_told_of_trials(run: Path, tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     assert "no baseline in 1 trial: 3" in result.output and "no end of 1 trial: 2" in result.output
     assert "names of more than one trial, which start_ns tells apart: 1, 2" in result.output
+
+
+def test_the_doubtful_frames_of_the_run_are_left_out(run: Path, tmp_path: Path) -> None:
+    """Those that stand in doubtful.csv, not those that would be found anew."""
+    here = tmp_path / "run"
+    shutil.copytree(run, here)
+    table = pl.DataFrame({"start": [1.0], "end": [2.0]})
+    before = run_trials(here, table).samples.filter("usable")["frame_idx"].to_list()
+    doubt = {"rank": 1, "frame_idx": before[5], "timestamp_ns": 0, "view": 0, "object": "pupil", "score": 2.0}
+    pl.DataFrame(doubt | {"reason": "jump"}).write_csv(here / "doubtful.csv")
+    after = run_trials(here, table).samples.filter("usable")["frame_idx"].to_list()
+    assert before[5] not in after and set(before) - set(after) == {before[5]}
 
 
 def test_what_is_refused_as_typed(run: Path, tmp_path: Path) -> None:

@@ -49,6 +49,8 @@ def test_digits_that_a_float_has_not(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("t\n1000\n1033\n1067\n", "33.5 s apart. They look like ms"),
+        ("t\n0\n5\n10\n", "5 s apart. They look like ms"),
+        ("t\n0\n0.00001\n0.00002\n", "1e-05 s apart. Say what they are"),
         ("time,timestamp\n1,1\n2,2\n", "several columns look like times"),
         ("a,b\n1,2\n", "no column is called time"),
         ("time,led\n1,0\n,1\n", "'' is no time .frame 1."),
@@ -65,6 +67,11 @@ def test_digits_that_a_float_has_not(tmp_path: Path) -> None:
 def test_tables_that_are_refused(text: str, message: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=message):
         times_of(tmp_path / "t.csv", text)
+
+
+def test_a_column_is_not_found_without_a_header(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="1 columns and no header"):
+        times_of(tmp_path / "t.csv", "1.0\n1.03\n", "cam_ttl")
 
 
 def test_a_video_gets_the_times_of_its_frames(tmp_path: Path) -> None:
