@@ -119,6 +119,16 @@ def test_in_mm_where_there_is_a_scale_and_without_a_baseline() -> None:
     assert samples.filter(pl.col("trial") == "b")["diameter_change_mm"].null_count() == 60
 
 
+def test_an_eye_without_a_scale_keeps_its_samples() -> None:
+    """The iris of one eye was not tracked: its pupil has no mm, and in mm would have no sample."""
+    data = recording(0.1)
+    other = data.signals.with_columns(view=pl.lit(1, dtype=pl.Int64), diameter_mm=pl.lit(None, pl.Float64))
+    two = EyeData(pl.concat([data.signals, other]), data.blinks, data.doubts)
+    table = make_trials(pl.DataFrame({"start": [1.0], "end": [2.0]}), SPAN, TrialSettings())
+    rows, _ = measure_trials(two, table, TrialSettings())
+    assert rows["usable_share"].to_list() == [1.0, 1.0] and rows["baseline_px"].null_count() == 0
+
+
 LOG = pl.DataFrame(
     {
         "t": [0.5, 1.0, 1.5, 2.0, 3.0, 3.5],

@@ -63,14 +63,14 @@ def measure_trials(
 
     Returns:
         (one row per trial and view, one row per sample from the baseline's start to the trial's end).
-        Diameters are mm where the recording has a scale, else px; the unit stands in the columns' names.
+        Diameters are mm where all eyes have a scale, else px; the unit stands in the columns' names.
     """
-    has_mm = DIAMETER_MM in data.signals.columns and data.signals[DIAMETER_MM].is_not_null().any()
     rows: list[dict[str, Any]] = []
     parts: list[pl.DataFrame] = []
     views = data.signals.filter(pl.col("object") == "pupil")["view"].unique().sort().to_list()
+    unit = _unit_of(data.signals)
     for view in views:
-        eye = _Eye(data, view, "mm" if has_mm else "px")
+        eye = _Eye(data, view, unit)
         for number, trial in enumerate(trials.iter_rows(named=True)):
             if trial["end_ns"] is None:
                 rows.append({"row": number, "view": view})
@@ -87,6 +87,15 @@ def measure_trials(
     table = about.join(figures, on="row", how="left", maintain_order="left").drop("row")
     first = ("trial", "view", "start_ns", "end_ns")
     return table.select(*first, *(c for c in table.columns if c not in first)), pl.concat(parts)
+
+
+def _unit_of(signals: pl.DataFrame) -> str:
+    """mm where every eye that was tracked has a scale: in one table there is one unit."""
+    if DIAMETER_MM not in signals.columns:
+        return "px"
+    seen = signals.filter((pl.col("object") == "pupil") & (pl.col("state") == TRACKED))
+    scaled = seen.group_by("view").agg(pl.col(DIAMETER_MM).is_not_null().any())[DIAMETER_MM]
+    return "mm" if len(scaled) and scaled.all() else "px"
 
 
 class _Eye:
