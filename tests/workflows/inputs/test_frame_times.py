@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from ocusam.core.errors import InputError
-from ocusam.video.source import SequenceSource
+from ocusam.video.source import Frame, IterableSource, SequenceSource
 from ocusam.workflows.inputs.frame_times import NOMINAL, clock_of, open_timed, read_times
 from ocusam.workflows.inputs.settings import RunSettings
 
@@ -82,7 +82,9 @@ def test_a_video_gets_the_times_of_its_frames(tmp_path: Path) -> None:
     with open_timed(PICTURES, RunSettings(fps=100.0)) as source:
         assert source.timestamps_ns.tolist() == [0, 10_000_000, 20_000_000]
         assert clock_of(source) == "100 frames per second, as stated"
-    assert clock_of(SequenceSource(PICTURES)) == f"30{NOMINAL}"
+    assert clock_of(SequenceSource(PICTURES)) == clock_of(IterableSource(iter(PICTURES))) == f"30{NOMINAL}"
+    timed = (Frame(i, 7 * i, picture) for i, picture in enumerate(PICTURES))
+    assert clock_of(IterableSource(timed)) == "presentation times"
     assert clock_of(SequenceSource(PICTURES, fps=25.0)) == "presentation times"
     assert clock_of(SequenceSource(PICTURES, timestamps_ns=[0, 5, 9])) == "presentation times"
 
