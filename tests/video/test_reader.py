@@ -72,6 +72,17 @@ def test_any_frame_can_be_read_in_any_order(make_video, name, codec, gop, b_fram
         assert source.num_frames == 60
 
 
+@pytest.mark.parametrize(("name", "codec", "b_frames"), [("c.h264", "libx264", 2), ("c.mjpeg", "mjpeg", 0)])
+def test_a_raw_stream_has_frames_and_no_times_of_its_own(make_video, name, codec, b_frames):
+    """As small cameras write them: no packet of H.264 has a time, those of JPEG get a made one."""
+    with open_video(make_video(name, 30, codec=codec, b_frames=b_frames)) as source:
+        assert source.nominal and source.num_frames == 30
+        assert source.timestamps_ns.tolist() == [i * 40_000_000 for i in range(30)]  # 25 per second, guessed
+        assert numbers(source, (7, 29, 3)) == [7, 29, 3] and not source.truncated
+    with open_video(make_video()) as source:
+        assert not source.nominal
+
+
 def test_any_frame_in_any_order_with_a_variable_rate_and_open_groups(tmp_path):
     # Times as a phone or a browser writes them; the first one is not 0; pictures refer across key frames.
     path, steps = tmp_path / "vfr.mkv", np.random.default_rng(1).integers(1, 9, 60)

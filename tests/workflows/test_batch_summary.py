@@ -4,11 +4,14 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 
 from ocusam.eye.quality import QUALITY_COLUMNS
+from ocusam.video.source import SequenceSource
 from ocusam.workflows.batch_summary import before, finished_row
+from ocusam.workflows.inputs.frame_times import clock_of
 from ocusam.workflows.inputs.recording_list import BatchItem
 from ocusam.workflows.inputs.settings import RunSettings
 
@@ -42,6 +45,8 @@ def test_a_good_recording_asks_for_nothing(tmp_path: Path) -> None:
         write_run(tmp_path / "r", {0: 1}, record, doubtful_share=[0.01], median_predicted_iou=[0.94])
     )
     assert row["look_at"] == "" and row["clock"] == "cam.csv (s)"
+    guessed = {"input": {"clock": clock_of(SequenceSource(np.zeros((2, 4, 6), np.uint8)))}}
+    assert finished_row(write_run(tmp_path / "g", {0: 0}, guessed))["look_at"] == "its times are a guess"
     assert (row["lost"], row["median_diameter_px"], row["median_predicted_iou"]) == (1, 30.0, 0.94)
 
 

@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 
 import polars as pl
@@ -8,6 +9,7 @@ from typer.testing import CliRunner
 from gazing_eye import NINE, TARGETS, recording, write_run
 from ocusam.cli.main import app
 from ocusam.workflows.gaze import run_gaze
+from ocusam.workflows.trials import run_trials
 
 runner = CliRunner()
 
@@ -25,6 +27,7 @@ def test_trials_as_typed(run: Path, tmp_path: Path) -> None:
     result = runner.invoke(app, asked)
     assert result.exit_code == 0, result.output
     assert "view 0: 2 trials" in result.output
+    assert "in px: there is no gaze" in result.output
     first = pl.read_csv(tmp_path / "out" / "trials.csv")
     assert first["cond"].to_list() == ["near", "far"] and "first_saccade_amplitude_px" in first.columns
     assert "gaze_x_deg" not in pl.read_csv(tmp_path / "out" / "trial_samples.csv").columns
@@ -42,6 +45,27 @@ def test_trials_as_typed(run: Path, tmp_path: Path) -> None:
     assert record["settings"]["baseline_s"] == [-0.3, 0.0] and record["events"] == "deg"
 
 
+def test_what_is_told_of_trials(run: Path, tmp_path: Path) -> None:
+    table = tmp_path / "blocks.csv"
+    table.write_text("trial,start,end\n1,1,2\n2,3,NA\n1,5,6\n2,7,8\n3,0,1\n")
+    result = runner.invoke(app, ["trials", str(run), "-t", str(table), "-o", str(tmp_path / "out")])
+    assert result.exit_code == 0, result.output
+    assert "no baseline in 1 trial: 3" in result.output and "no end of 1 trial: 2" in result.output
+    assert "names of more than one trial, which start_ns tells apart: 1, 2" in result.output
+
+
+def test_the_doubtful_frames_of_the_run_are_left_out(run: Path, tmp_path: Path) -> None:
+    """Those that stand in doubtful.csv, not those that would be found anew."""
+    here = tmp_path / "run"
+    shutil.copytree(run, here)
+    table = pl.DataFrame({"start": [1.0], "end": [2.0]})
+    before = run_trials(here, table).samples.filter("usable")["frame_idx"].to_list()
+    doubt = {"rank": 1, "frame_idx": before[5], "timestamp_ns": 0, "view": 0, "object": "pupil", "score": 2.0}
+    pl.DataFrame(doubt | {"reason": "jump"}).write_csv(here / "doubtful.csv")
+    after = run_trials(here, table).samples.filter("usable")["frame_idx"].to_list()
+    assert before[5] not in after and set(before) - set(after) == {before[5]}
+
+
 def test_what_is_refused_as_typed(run: Path, tmp_path: Path) -> None:
     for arguments, message in (
         (["-t", str(tmp_path / "gone.csv")], "no table of trials"),
@@ -51,10 +75,15 @@ def test_what_is_refused_as_typed(run: Path, tmp_path: Path) -> None:
         assert result.exit_code == 2 and message in result.stderr.replace("\n", " ")
 
 
-def test_the_table_that_was_given_is_not_overwritten(run: Path) -> None:
-    table = run / "trials.csv"
-    table.write_text("start,end\n10.9,11.9\n")
-    result = runner.invoke(app, ["trials", str(run), "-t", str(table)])
-    assert result.exit_code == 2 and "would be overwritten" in result.stderr
-    assert table.read_text() == "start,end\n10.9,11.9\n"
-    table.unlink()
+def test_the_experiments_own_table_is_not_written_over(run: Path, tmp_path: Path) -> None:
+    own = tmp_path / "trials.csv"
+    own.write_text("start,end\n1,2\n")
+    for asked in (["-t", str(own), "-o", str(tmp_path)], ["-t", str(own), "-o", f"{tmp_path}/./"]):
+        result = runner.invoke(app, ["trials", str(run), *asked])
+        assert result.exit_code == 2 and "would be lost" in result.stderr.replace("\n", " ")
+    assert own.read_text() == "start,end\n1,2\n" and list(tmp_path.iterdir()) == [own]
+    ours = tmp_path / "out" / "trials.csv"
+    asked = ["trials", str(run), "-o", str(tmp_path / "out"), "-t"]
+    for _ in range(2):  # what was written here may be written again
+        assert runner.invoke(app, [*asked, str(own)]).exit_code == 0
+    assert runner.invoke(app, [*asked, str(ours)]).exit_code == 2  # but not while it is read

@@ -120,11 +120,12 @@ def describe_nominal(run: Path) -> list[str]:
     from ocusam.workflows.inputs.frame_times import NOMINAL
     from ocusam.workflows.session.resume import read_record
 
-    if (read_record(run) or {}).get("input", {}).get("clock") != NOMINAL:
+    rate, found, _ = str((read_record(run) or {}).get("input", {}).get("clock")).partition(NOMINAL)
+    if not found:
         return []
     return [
-        "the pictures carry no times: 30 frames per second are assumed, and all times, durations and "
-        "velocities rest on that; give --fps or --times (into another folder)"
+        f"there are no times in the pictures or the file: {rate} frames per second are assumed, and all "
+        "times, durations and velocities rest on that; give --fps or --times (into another folder)"
     ]
 
 
@@ -132,7 +133,7 @@ def describe_clock(quality: pl.DataFrame) -> list[str]:
     """A line where frames do not follow each other evenly: how many the clock has room for, or how uneven
     they are. All views have the same frames, so the first with anything tracked tells it."""
     known = quality.filter((quality["data_loss"] < 1.0) & (quality["tracked"] > 0))
-    if known.is_empty():
+    if known.is_empty() or known["sampling_hz"][0] is None:  # one frame, or times that stand still
         return []
     row = known.row(0, named=True)
     room = round(row["tracked"] / (1.0 - row["data_loss"]))

@@ -79,7 +79,7 @@ def trials(
     Writes trials.csv (one row per trial and view), trial_samples.csv (every sample on the trial's clock, with
     the diameter minus its baseline and z-scored) and trials.json. After `ocusam gaze` in degrees.
     """
-    from ocusam.eye.trials import TrialSettings
+    from ocusam.eye.trial_table import TrialSettings
     from ocusam.workflows.trials import FILES, run_trials
 
     settings = TrialSettings(start, end, clock.value, read_window(baseline))
@@ -105,7 +105,7 @@ def read_window(text: str) -> tuple[float, float]:
 
 
 def describe(found: Trials) -> list[str]:
-    """A line a view, and one where baselines are missing."""
+    """A line a view, and one for whatever is missing or might be misread."""
     lines = []
     for (view,), part in sorted(found.table.group_by("view"), key=lambda item: str(item[0])):
         shares = part["usable_share"].drop_nulls().to_list()
@@ -115,14 +115,25 @@ def describe(found: Trials) -> list[str]:
             f"trial, {console.counted(int(part['blinks'].sum()), 'blink')}"
         )
         lines += _named(f"view {view}: no baseline in", part.filter(part["baseline_samples"] == 0))
-    first = found.table.unique("start_ns", keep="first", maintain_order=True)
-    return lines + _named("no message ends", first.filter(first["end_ns"].is_null()))
+    first = found.table.filter(found.table["view"] == found.table["view"].min())
+    lines += _named("no end of", first.filter(first["end_ns"].is_null()))
+    again = first.filter(first["trial"].is_duplicated()).unique("trial", maintain_order=True)
+    if len(again):
+        lines.append(f"names of more than one trial, which start_ns tells apart: {_listed(again)}")
+    if found.unit == "px":
+        lines.append(
+            "fixations and saccades are those of the picture, in px: there is no gaze, or it is older than "
+            "signals.csv (`ocusam gaze` makes it)"
+        )
+    return lines
 
 
 def _named(what: str, part: pl.DataFrame) -> list[str]:
     """A line that names some trials; none without any."""
+    return [f"{what} {console.counted(len(part), 'trial')}: {_listed(part)}"] if len(part) else []
+
+
+def _listed(part: pl.DataFrame) -> str:
+    """Names of the first trials."""
     names = part["trial"].to_list()
-    if not names:
-        return []
-    listed = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
-    return [f"{what} {console.counted(len(names), 'trial')}: {listed}"]
+    return ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")

@@ -36,7 +36,7 @@ BLOCK = "block"
 """Column: rows with the same value are shown together, one calibration a block."""
 LONGEST_S = 3.0
 """A target without an end counts until the next one, at most so long."""
-_LEAST_SPAN_NS, _MOST_S = 1e6, 9e9
+_LEAST_SPAN_NS, MOST_S = 1e6, 9e9
 """No targets follow each other within a millisecond; nor is a time in s beyond the year 2255."""
 _STARTS, _ENDS, _LENGTHS = ("t", "start", "start_s"), ("end", "end_s"), ("duration", "duration_s")
 _PLACES = {"": ("x", "y"), "deg": ("x_deg", "y_deg"), "px": ("x_px", "y_px")}
@@ -247,7 +247,7 @@ def _times(
         values = table[name].cast(pl.Int64).to_numpy().astype(np.int64)
     else:
         given = _numbers(table, name)
-        if np.abs(given).max() >= _MOST_S:
+        if np.abs(given).max() >= MOST_S:
             raise InputError(
                 f"The column {name!r} of the targets holds {np.abs(given).max():g} s: nanoseconds go into "
                 f"{'end_ns' if name in _ENDS else 'start_ns'}."

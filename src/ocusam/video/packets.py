@@ -31,6 +31,7 @@ class PacketIndex:
     discarded: int
     damaged: int
     exact: bool  # one picture per packet, each with its own time
+    untimed: int  # packets beside those of `pts`, without a time
 
     def has(self, frame_idx: int, pts: int) -> bool:
         """Whether a frame has this time."""
@@ -72,7 +73,7 @@ def index_packets(path: Path) -> PacketIndex:
     unique = len(np.unique(pts)) == len(pts)
     exact = bool(len(pts)) and not missing and not discarded and unique and bool(len(key_idx))
     exact = exact and int(key_idx[0]) == 0
-    return PacketIndex(pts, key_idx, discarded, damaged, exact)
+    return PacketIndex(pts, key_idx, discarded, damaged, exact, missing)
 
 
 def announced_duration(stream: Any) -> float | None:

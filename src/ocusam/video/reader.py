@@ -51,6 +51,7 @@ _BUFFER_BYTES = 64 << 20
 # Frames kept when reading on: several views of a picture are read ahead, each at its own pace.
 _RECENT = 8
 _NO_TIME = -(1 << 63)  # FFmpeg's own mark for a frame without a time
+_TIMELESS = 0x80  # AVFMT_NOTIMESTAMPS: raw streams of H.264 or JPEG, as small cameras write them
 
 
 class _NumberingLostError(Exception):
@@ -62,6 +63,9 @@ class FileSource(VideoSource):
 
     Args:
         path: the file.
+
+    Attributes:
+        nominal: whether it has no times, and those here follow from a guess at the frame rate.
 
     Raises:
         InputError: no such file, not a video, or no frame that decodes.
@@ -106,7 +110,8 @@ class FileSource(VideoSource):
         if self._end is not None:
             return self._end
         index = self._packets()
-        return len(index.pts) if index.exact else max(self._announced, len(index.pts) - index.discarded)
+        packets = len(index.pts) + index.untimed - index.discarded
+        return len(index.pts) if index.exact else max(self._announced, packets)
 
     @property
     def fps(self) -> float | None:
@@ -204,6 +209,7 @@ class FileSource(VideoSource):
         self._stream.thread_type = "AUTO"
         self._time_base = self._stream.time_base
         self._fps = float(self._stream.average_rate) if self._stream.average_rate else None
+        self.nominal = bool(int(self._container.format.flags) & _TIMELESS)
         self._announced = int(self._stream.frames or 0)
         self._announced_s = announced_duration(self._stream)
         self._next = 0

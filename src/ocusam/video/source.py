@@ -257,6 +257,7 @@ class IterableSource(VideoSource):
         self._recent: deque[Frame] = deque(maxlen=max(1, keep))
         self._times: list[int] = []
         self._ended = False
+        self.nominal = False  # as of `SequenceSource`, by the first picture
         self._size: tuple[int, int] | None = None
         if not self._advance():
             raise InputError("The video holds no frame: the iterable yielded nothing.")
@@ -304,6 +305,7 @@ class IterableSource(VideoSource):
         image = as_rgb(picture.image if isinstance(picture, Frame) else picture, f"Frame {frame_idx}")
         if self._size is None:
             self._size = (image.shape[0], image.shape[1])
+            self.nominal = self._fps is None and not isinstance(picture, Frame)
         elif image.shape[:2] != self._size:
             raise InputError(
                 f"Frame {frame_idx} has size {image.shape[:2]} (h, w), the first frame {self._size}."

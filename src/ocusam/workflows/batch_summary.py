@@ -17,6 +17,7 @@ import polars as pl
 
 from ocusam.core.errors import OutputError
 from ocusam.eye.signals import LOST, TRACKED
+from ocusam.workflows.inputs.frame_times import NOMINAL
 from ocusam.workflows.inputs.recording_list import BatchItem
 from ocusam.workflows.inputs.settings import RunSettings
 
@@ -137,7 +138,7 @@ def _rounded(value: Any) -> float | None:
 
 def _reasons(row: Row, record: dict[str, Any], pupil: pl.DataFrame) -> list[str]:
     """Why somebody should look at a recording."""
-    out = []
+    out = ["its times are a guess"] if NOMINAL in str(row["clock"]) else []
     by_view = pupil.group_by("view").agg((pl.col("state") == LOST).mean().alias("lost")).sort("view")
     for view, lost in by_view.iter_rows():
         if lost > MOST_LOST:

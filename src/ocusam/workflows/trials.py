@@ -4,6 +4,7 @@ Purpose: read the run and the experiment's table, measure, write `trials.csv`, `
 `trials.json` (how they were made).
 
 Notable choices: events and gaze are those of `ocusam gaze` where they fit the signals, else events in px.
+A table of trials is often called `trials.csv` too: one that is not ours is never written over.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ from pathlib import Path
 
 import polars as pl
 
-from ocusam.core.errors import InputError
+from ocusam.core.errors import OutputError
 from ocusam.eye.quality import doubtful
-from ocusam.eye.trials import EyeData, TrialSettings, make_trials, measure_trials
+from ocusam.eye.trial_table import TrialSettings, make_trials
+from ocusam.eye.trials import EyeData, measure_trials
 from ocusam.workflows.inputs.table_text import read_table
 from ocusam.workflows.results.finished_run import open_run
 from ocusam.workflows.results.gaze_files import read_gaze, sha256
@@ -24,6 +26,8 @@ from ocusam.workflows.session.atomic import write_bytes
 from ocusam.workflows.session.run_folder import now
 
 FILES = ("trials.csv", "trial_samples.csv", "trials.json")
+OWN_HEADS = (b"trial,view,start_ns,", b"trial,frame_idx,")
+"""How the tables written here begin."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,22 +56,18 @@ def run_trials(
 
     Args:
         run: folder of `ocusam eye`.
-        trials: table of trials or log of messages (file or data frame, see `eye.trials.make_trials`).
+        trials: table of trials or log of messages (file or data frame, see `eye.trial_table.make_trials`).
         out: folder to write; None: that of the run.
         settings: how it is read, and the baseline.
 
     Raises:
-        InputError: no finished run, or a table that cannot be used or would be overwritten; says why.
-        OutputError: the folder cannot be written.
+        InputError: no finished run, or a table that cannot be used; says why.
+        OutputError: the folder cannot be written, or holds a table of that name that is not ours.
     """
     folder, settings = Path(run), settings or TrialSettings()
-    finished = open_run(folder)
     place = folder if out is None else Path(out)
-    if not isinstance(trials, pl.DataFrame) and Path(trials).resolve() == (place / FILES[0]).resolve():
-        raise InputError(
-            f"{trials} would be overwritten by the table of results, which has that name: rename it, or give "
-            "another folder (--out)."
-        )
+    _check_free(place, None if isinstance(trials, pl.DataFrame) else Path(trials))
+    finished = open_run(folder)
     table = trials if isinstance(trials, pl.DataFrame) else read_table(Path(trials), "trials")
     known = (folder / "doubtful.csv").is_file()
     doubts = finished.table("doubtful") if known else doubtful(finished.signals)
@@ -88,3 +88,19 @@ def run_trials(
         write_bytes(place / name, content.write_csv(None, null_value="", float_precision=6).encode("utf-8"))
     write_bytes(place / FILES[2], (json.dumps(facts, indent=2, ensure_ascii=False) + "\n").encode("utf-8"))
     return Trials(found, samples, unit)
+
+
+def _check_free(place: Path, given: Path | None) -> None:
+    """Refuse to write over the experiment's own table, whatever was given as trials."""
+    for name in FILES[:2]:
+        try:
+            with open(place / name, "rb") as file:
+                ours = file.readline().startswith(OWN_HEADS)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise OutputError(f"{place / name} cannot be read ({error}).") from None
+        if not ours or (given is not None and given.exists() and given.samefile(place / name)):
+            raise OutputError(
+                f"{place / name} is a table of your own, which would be lost: give another folder (--out)."
+            )

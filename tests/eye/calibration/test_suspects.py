@@ -3,8 +3,9 @@
 import polars as pl
 import pytest
 
-from gazing_eye import NINE, TARGETS, recording
-from ocusam.eye.calibration import Suspect, calibrate, suspect
+from gazing_eye import HOLD_S, NINE, TARGETS, recording
+from ocusam.eye.calibration import Suspect, calibrate, suspect, suspects
+from ocusam.eye.calibration.fit import fit_held
 from ocusam.eye.targets import make_targets
 
 
@@ -47,3 +48,17 @@ def test_nothing_is_suspected_without_a_reason() -> None:
     assert poor.accuracy > 1.0 and suspect(poor, noisy, made) is None
     shuffled = [4, 7, 0, 3, 8, 1, 6, 2, 5]  # all wrong: no single mistake
     assert found(recording(NINE), reordered(shuffled)) is None
+
+
+def test_of_many_targets_the_worst_are_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nine places three times, two targets exchanged: of 351 ways to mend it 136 are tried."""
+    places = NINE * 3
+    looked = list(places)
+    looked[11], looked[14] = looked[14], looked[11]
+    table = pl.DataFrame(
+        {"t": [HOLD_S * i for i in range(27)], "x": [p[0] for p in places], "y": [p[1] for p in places]}
+    )
+    fits = []
+    monkeypatch.setattr(suspects, "fit_held", lambda *a: fits.append(1) or fit_held(*a))
+    mistake = found(recording(looked), table)
+    assert mistake is not None and mistake.targets == (12, 15) and len(fits) <= 2 * (16 + 16 * 15 // 2)

@@ -102,6 +102,16 @@ def test_stacks_and_folders_of_pictures_are_recordings(tmp_path: Path) -> None:
     assert alone.video == tmp_path / "in" / "mouse1"
 
 
+def test_many_stacks_are_as_many_recordings(tmp_path: Path) -> None:
+    """And no folder of pictures."""
+    page = Image.fromarray(np.zeros((4, 6), np.uint8))
+    (tmp_path / "in").mkdir()
+    for i in range(FEWEST_PICTURES):
+        page.save(tmp_path / "in" / f"{i}.tif", save_all=True, append_images=[page])
+    names = [item.name for item in list_recordings(tmp_path / "in", tmp_path / "out")]
+    assert names == [str(i) for i in range(FEWEST_PICTURES)]
+
+
 def test_files_of_times(tmp_path: Path) -> None:
     touch(tmp_path / "in" / "a.mp4", *(tmp_path / "in" / "b" / f"{i}.png" for i in range(FEWEST_PICTURES)))
     items = list_recordings(tmp_path / "in", tmp_path / "out", times="{name}_times.csv")

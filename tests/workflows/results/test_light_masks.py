@@ -68,6 +68,19 @@ def test_a_followed_reflection_has_its_light_for_a_mask() -> None:
         masks.mask(0, "cr9")
 
 
+def test_each_view_has_its_own_light() -> None:
+    """Rows of the second eye come first in the table; its light lies elsewhere."""
+    kept, signals = _recording()
+    there = LIGHT.translated(-30.0, 10.0)
+    x, y = (pl.lit(value) for value in there.center)
+    other = signals.filter(object="cr0").with_columns(
+        view=pl.lit(1, dtype=signals["view"].dtype), center_x_px=x, center_y_px=y
+    )
+    masks = LightMasklets(kept, pl.concat([other, signals]).sort("frame_idx", descending=True))
+    assert (masks.mask(0, "cr0") == LIGHT.mask(SIZE)).all()
+    assert (masks.mask(2, "cr0", view=1) == there.mask(SIZE)).all() and masks.mask(2, "cr0", view=1).any()
+
+
 def test_without_followed_reflections_nothing_changes() -> None:
     kept, signals = _recording()
     masks = LightMasklets(kept, signals.filter(pl.col("object").is_in(["cr1", "pupil"])))
@@ -83,5 +96,7 @@ def test_coco_and_the_overlay_take_the_light(tmp_path: Path) -> None:
     scores = {names[a["category_id"]]: a.get("score") for a in coco["annotations"]}
     assert scores == {"cr0": None, "cr1": 0.4, "cr2": None, "pupil": 0.95}
     here = signals.filter(frame_idx=0).to_dicts()
+    next(row for row in here if row["object"] == "cr1")["center_x_px"] = 24.0
     drawn = {one.name: one.mask for one in drawn_objects(kept, 0, here)}
+    assert np.array_equal(drawn["cr1"], kept.mask(0, "cr1"))  # stayed with the network
     assert np.array_equal(drawn["cr0"], LIGHT.mask(SIZE)) and np.array_equal(drawn["pupil"], PUPIL.mask(SIZE))

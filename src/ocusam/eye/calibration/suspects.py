@@ -25,6 +25,9 @@ from ocusam.eye.calibration.held_gaze import Held, eye_rows, hold
 from ocusam.eye.targets import CALIBRATION
 
 POOR_DEG, REMEDY = 1.0, 0.4
+MOST_TRIED = 16
+"""Of many targets only those that fit worst are tried: all pairs of 60 would take minutes, and of so many one
+mistake stands out."""
 _RICHEST = "quadratic"
 """Tried beside the calibration's own model, which was chosen on wrong targets."""
 
@@ -76,7 +79,7 @@ def suspect(
     eye = eye_rows(signals, view, blinks, doubts)
     held, _ = hold(eye, targets.filter(pl.col("use") == CALIBRATION), calibration.source)
     best: Suspect | None = None
-    for numbers, changed in _changes(held):
+    for numbers, changed in _changes(held, _worst(calibration)):
         accuracy = _accuracy(changed, calibration)
         limit = REMEDY * calibration.accuracy if best is None else best.accuracy_deg
         if accuracy < limit:
@@ -84,11 +87,18 @@ def suspect(
     return best
 
 
-def _changes(held: Sequence[Held]) -> Iterator[tuple[tuple[int, ...], list[Held]]]:
-    """Every way to leave one target out, or to exchange the places of two."""
-    for index, one in enumerate(held):
-        yield (one.target,), [h for i, h in enumerate(held) if i != index]
-    for i, k in itertools.combinations(range(len(held)), 2):
+def _worst(calibration: Calibration) -> set[int]:
+    """The targets that fit worst, by their numbers."""
+    rows = calibration.checked.filter(pl.col("accuracy_deg").is_not_null())
+    return set(rows.sort("accuracy_deg", descending=True)["target"].head(MOST_TRIED).to_list())
+
+
+def _changes(held: Sequence[Held], among: set[int]) -> Iterator[tuple[tuple[int, ...], list[Held]]]:
+    """Every way to leave one of some targets out, or to exchange the places of two of them."""
+    tried = [index for index, one in enumerate(held) if one.target in among]
+    for index in tried:
+        yield (held[index].target,), [h for i, h in enumerate(held) if i != index]
+    for i, k in itertools.combinations(tried, 2):
         if not np.array_equal(held[i].place, held[k].place):
             changed = list(held)
             changed[i], changed[k] = (replace(held[a], place=held[b].place) for a, b in ((i, k), (k, i)))

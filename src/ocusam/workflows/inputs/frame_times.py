@@ -7,7 +7,8 @@ Notable choices: one time for every frame, in the frames' order. A list of anoth
 times belong to which frames cannot be known, and a shift by one would go unnoticed. Numbers are read as
 decimals, not as floats: seconds since 1970 with nine decimals have more digits than a float holds. A column
 is found by its name, its unit by the name's end (`time_ms`, `Time [ms]`); plain names are seconds, unless
-frames would then be a tenth of a millisecond or minutes apart: that is refused with the unit that fits.
+frames would then be a tenth of a millisecond or minutes apart: that is refused with the unit that fits, as
+is a clock of whole seconds, on which most frames have the time of the one before.
 Dates are read as ISO 8601, as Bonsai writes them; without an offset they count as UTC.
 
 What it does not know: clocks that drift; lists of the frames that were dropped.
@@ -20,7 +21,7 @@ import hashlib
 import io
 import re
 from datetime import UTC, datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -30,17 +31,17 @@ from numpy.typing import NDArray
 from ocusam.core.errors import InputError
 from ocusam.video.reader import open_video
 from ocusam.video.recordings import TimedSource
-from ocusam.video.source import NANOSECONDS, SequenceSource, VideoSource, nominal_timestamp_ns
+from ocusam.video.source import NANOSECONDS, NOMINAL_FPS, VideoSource, nominal_timestamp_ns
 from ocusam.workflows.inputs.table_text import decoded, separator
 
 UNITS = {"s": NANOSECONDS, "ms": 1_000_000, "us": 1_000, "ns": 1}
 NAMES = ("t", "time", "times", "timestamp", "timestamps", "frame_time", "frametime", "capture_time")
 USUAL_STEP_S = (0.0002, 2.0)
 """Frames of a video come at .5 to 5,000 per second."""
-_UNIT = r"(seconds|sec|s|milliseconds|msec|ms|microseconds|us|µs|nanoseconds|ns)"
+_UNIT = r"(seconds|sec|s|milliseconds|msec|ms|microseconds|us|µs|\u03bcs|nanoseconds|ns)"
 _ENDS = re.compile(rf"(?:[\s_.]+{_UNIT}|[\s_.]*[\[(]\s*{_UNIT}\s*[\])])$")
 _LONG = {"seconds": "s", "sec": "s", "milliseconds": "ms", "msec": "ms", "microseconds": "us", "µs": "us",
-         "nanoseconds": "ns"}  # fmt: skip
+         "\u03bcs": "us", "nanoseconds": "ns"}  # fmt: skip
 _DATE = re.compile(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(?:[.,](\d{1,9})\d*)?\s*(Z|[+-]\d\d:?\d\d)?$")
 
 
@@ -122,12 +123,12 @@ def clock_of(source: VideoSource) -> str:
     known = getattr(source, "clock", None)
     if known is not None:
         return str(known)
-    if isinstance(source, SequenceSource) and source.nominal:
-        return NOMINAL
+    if getattr(source, "nominal", False):
+        return f"{source.fps or NOMINAL_FPS:g}{NOMINAL}"
     return "presentation times"
 
 
-NOMINAL = "30 frames per second, nominally: the pictures carry no times"
+NOMINAL = " frames per second, nominally: there are no times in the pictures or the file"
 
 
 def digest(times: NDArray[np.int64]) -> str:
@@ -152,6 +153,8 @@ def read_times(
         InputError: it cannot be read, or says nothing that could be a frame's time.
     """
     path = Path(path)
+    if not path.is_file():
+        raise InputError(f"There is no file of times {path}.")
     if path.suffix.lower() == ".npy":
         name, cells, comma = "", _array(path), False
     else:
@@ -160,6 +163,11 @@ def read_times(
     times, dated = _as_ns(cells, UNITS[unit or named or "s"], comma, f"{path}")
     if not len(times):
         raise InputError(f"{path} holds no time.")
+    if len(times) > 1 and not np.median(np.diff(times)):
+        raise InputError(
+            f"{path}: most frames have the time of the frame before: this clock is too coarse to tell them "
+            "apart. Take a finer one, or state the frame rate (--fps)."
+        )
     if not dated and unit is None and named is None:
         _check_step(times, path)
     told = "ISO 8601" if dated else unit or named or "s"
@@ -195,6 +203,9 @@ def _cells(path: Path, column: str | None) -> tuple[str, list[str], bool]:
             )
         return "", [row[0] for row in rows], comma
     names = [cell.strip().lstrip("#").strip() for cell in rows[0]]
+    if any(any(row[len(names) :]) for row in rows[1:]):
+        hint = "" if comma else " Decimal commas need semicolons or tabs between the cells."
+        raise InputError(f"{path}: lines have more cells than the first, which names {len(names)}.{hint}")
     at = _chosen(names, column, path)
     return names[at], [row[at] if at < len(row) else "" for row in rows[1:]], comma
 
@@ -251,14 +262,14 @@ def _one(cell: str, scale: int, comma: bool) -> tuple[int, bool] | None:
         if not value.is_finite() or abs(value) >= 1 << 63:
             return None
         return int(value.to_integral_value()), False
-    except (InvalidOperation, ValueError):
+    except (ArithmeticError, ValueError):
         return None
 
 
 def _check_step(times: NDArray[np.int64], path: Path) -> None:
     """Refuse seconds that cannot be seconds."""
     step = float(np.median(np.diff(times))) / NANOSECONDS if len(times) > 1 else USUAL_STEP_S[0]
-    if step <= 0 or USUAL_STEP_S[0] <= step <= USUAL_STEP_S[1]:
+    if step < 0 or USUAL_STEP_S[0] <= step <= USUAL_STEP_S[1]:
         return
     fits = [u for u in UNITS if USUAL_STEP_S[0] <= step * UNITS[u] / NANOSECONDS <= USUAL_STEP_S[1]]
     hint = f"They look like {' or '.join(fits)}: say so" if fits else "Say what they are"
