@@ -277,7 +277,7 @@ class SAM2VideoPredictor:
     ) -> None:
         """Put the answer to a prompt among the pending ones; the first on an untracked frame conditions."""
         if not self.clear_non_cond_mem_around_input:  # which forgets, too, and is asked for
-            state.warn_of_forgotten(frame_idx, stacklevel=5)
+            state.warn_of_forgotten(frame_idx, stacklevel=6)  # behind `checks_sessions`
         direction = track.tracked.direction(frame_idx)
         first = direction is None or not track.bank.conditioning
         entry = self._engine.answer_prompt(
