@@ -7,8 +7,8 @@ ellipse to the places found.
 Notable choices: the step's direction (dark or bright pupil) and the grey levels on its two sides are taken
 from the picture itself, as medians over all normals, so nothing has to be set for a camera. Places whose two
 sides look unlike most others' are left out (`rim_places.py`). The search begins close to the mask's outline,
-which is right more often than not, and ends there when most of the rim in sight agrees. Else it begins anew
-farther away and narrows in three rounds, each about the ellipse of the one before; an iris's answer that
+which is right more often than not, and ends there when most of the rim in sight agrees, or when both ways of
+choosing the places come to the same ellipse. Else it begins anew farther away and narrows in three rounds, each about the ellipse of the one before; an iris's answer that
 little of the rim supports must still pass by what the mask takes for rim (lids, long and clear, drew whole
 irises to them). The scatter of the places about the ellipse, carried through the fit, gives the standard
 deviation of the centre (`rim_polish.py`). Where too few places agree, there is no answer and the mask's
@@ -126,8 +126,8 @@ def refine_rim(
 def _refined(
     around: _Surroundings, start: Ellipse, rim_points: FloatArray | None, believed: FloatArray | None
 ) -> RimFit | None:
-    """The first answer with which most of the rim agrees, nearest searches first; else the one with most of
-    it. `believed`: points that one of the widest search must pass by."""
+    """The first answer with which most of the rim agrees or to which two searches come, nearest searches
+    first; else the one with most of it. `believed`: points that one of the widest search must pass by."""
     seen = np.ones(_NORMALS, dtype=np.bool_) if rim_points is None else _seen(start, rim_points)
     enough = _CONVINCING * np.count_nonzero(seen) / len(seen)
     answers: list[RimFit] = []
