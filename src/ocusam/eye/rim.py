@@ -8,11 +8,11 @@ Notable choices: the step's direction (dark or bright pupil) and the grey levels
 from the picture itself, as medians over all normals, so nothing has to be set for a camera. Places whose two
 sides look unlike most others' are left out (`rim_places.py`). The search begins close to the mask's outline,
 which is right more often than not, and ends there when most of the rim in sight agrees, or when both ways of
-choosing the places come to the same ellipse. Else it begins anew farther away and narrows in three rounds, each about the ellipse of the one before; an iris's answer that
-little of the rim supports must still pass by what the mask takes for rim (lids, long and clear, drew whole
-irises to them). The scatter of the places about the ellipse, carried through the fit, gives the standard
-deviation of the centre (`rim_polish.py`). Where too few places agree, there is no answer and the mask's
-outline stands.
+choosing the places come to the same ellipse. Else it begins anew farther away and narrows in three rounds,
+each about the ellipse of the one before; an iris's answer that little of the rim supports must still pass by
+what the mask takes for rim (lids, long and clear, drew whole irises to them). The scatter of the places about
+the ellipse, carried through the fit, gives the standard deviation of the centre (`rim_polish.py`). Where too
+few places agree, there is no answer and the mask's outline stands.
 
 Looking along rays for the pupil's edge is the idea of Starburst (Li, Winfield and Parkhurst 2005, DOI
 10.1109/CVPR.2005.531); here they start at a mask's outline, not at a guessed centre, so few go astray.
