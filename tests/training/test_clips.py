@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pytest
 import torch
 
-from ocusam.training.augment import AugmentConfig, augment
-from ocusam.training.clips import BatchMaker, ClipConfig, batches
+from ocusam.training import clips
+from ocusam.training.augment import U8, AugmentConfig, augment
+from ocusam.training.clips import USED_AGAIN_AFTER, BatchMaker, ClipConfig, batches
 from ocusam.training.rendered import Renderer, Wish
 from ocusam.training.scenes import KINDS
 
@@ -25,6 +27,43 @@ def test_a_batch_depends_on_seed_and_step_alone(renderer: Renderer) -> None:
     assert not torch.equal(first.pictures_btss, second.pictures_btss)
     other = BatchMaker(config, 8, renderer)[5]
     assert not torch.equal(second.pictures_btss, other.pictures_btss)
+
+
+def test_an_eye_comes_back_later_changed_anew_and_is_drawn_once(renderer: Renderer) -> None:
+    drawn: list[int] = []
+
+    def counting(wish: Wish) -> tuple[U8, dict[str, U8]]:
+        drawn.append(wish.seed)
+        return renderer(wish)
+
+    off = ("frame_eye", "affine", "squash", "tone", "invert", "blur", "coarse", "noise", "cutout", "jpeg")
+    changes = replace(AugmentConfig(flip=1), **dict.fromkeys(off, 0.0))  # type: ignore[arg-type]
+    config = ClipConfig(size=64, grid=32, pictures=6, group=2, uses=3, two_eyes=0, augment=changes)
+    maker = BatchMaker(config, 3, counting)
+    later = 2 * USED_AGAIN_AFTER  # steps
+    seen = [maker[step].pictures_btss for step in range(2 * later + 2)]
+    # Of each three pictures the first is new; the others show what it showed one and two rounds ago.
+    for step in (0, 1):
+        assert torch.equal(seen[later + step][1], seen[step][0])
+        assert torch.equal(seen[2 * later + step][5], seen[step][3])
+        assert not torch.equal(seen[2 * later + step][3], seen[step][3])
+    # In the first blocks there is nothing to come back.
+    assert len(drawn) == len(set(drawn)) == USED_AGAIN_AFTER * (6 + 4) + 2
+    # A run that begins in the middle sees the same.
+    assert torch.equal(BatchMaker(config, 3, renderer)[2 * later].pictures_btss, seen[2 * later])
+
+
+def test_pictures_for_the_encoder_alone_hold_all_that_it_learns_from(
+    renderer: Renderer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = ClipConfig(size=64, grid=32, pictures=4, two_eyes=0.5, shapes=0.2, parts_only=True)
+    batch = BatchMaker(config, 5, renderer)[2]
+    monkeypatch.setattr(clips, "_parts_alone", lambda scene: scene)
+    whole = BatchMaker(config, 5, renderer)[2]
+    assert batch.kind_bo.shape == (4, 0)  # no object is asked for
+    assert bool(torch.equal(batch.pictures_btss, whole.pictures_btss))
+    assert bool(torch.equal(batch.parts_bptgg, whole.parts_bptgg))
+    assert batch.parts_bptgg.amax((0, 2, 3, 4)).min() > 0
 
 
 def test_background_process_gives_the_same_batches_in_order(tiny_pictures: ClipConfig) -> None:

@@ -44,10 +44,12 @@ def test_a_missing_tensorboard_is_said_at_once(tmp_path: Path, monkeypatch: pyte
 
 def test_curves_go_to_tensorboard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     points: list[tuple[str, float, int]] = []
+    purged: list[int] = []
 
     class Writer:
-        def __init__(self, folder: str) -> None:
+        def __init__(self, folder: str, purge_step: int) -> None:
             assert folder == str(tmp_path / "tensorboard")
+            purged.append(purge_step)
 
         def add_scalar(self, name: str, value: float, step: int) -> None:
             points.append((name, value, step))
@@ -62,3 +64,7 @@ def test_curves_go_to_tensorboard(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     _write(log)
     log.scored(2, "", {"pupil": 0.5})
     assert ("train/loss", 1.5, 2) in points and ("held_out/pupil", 0.5, 2) in points
+    again = TrainingLog(tmp_path, lambda line: None, tensorboard=True)
+    again.forget_after(1)  # goes on from a checkpoint: what was drawn past it comes once more
+    _write(again)
+    assert purged == [1, 2]

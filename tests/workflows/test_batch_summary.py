@@ -11,7 +11,7 @@ import pytest
 from ocusam.eye.quality import QUALITY_COLUMNS
 from ocusam.video.source import SequenceSource
 from ocusam.workflows.batch_summary import before, finished_row
-from ocusam.workflows.inputs.frame_times import clock_of
+from ocusam.workflows.inputs.frame_times import clock_of, digest, read_times
 from ocusam.workflows.inputs.recording_list import BatchItem
 from ocusam.workflows.inputs.settings import RunSettings
 
@@ -95,3 +95,20 @@ def test_a_finished_run_that_was_made_in_another_way_is_told(tmp_path: Path) -> 
     assert "clock: presentation times" in other and "remove its folder" in other
     assert "clock" in before(item, RunSettings(size="fast", fps=200.0))
     assert before(write_run(tmp_path / "old", {0: 0}, {}), settings) == "was finished before"
+
+
+def test_a_finished_run_whose_times_have_changed_since_is_told(tmp_path: Path) -> None:
+    """Another file of times, or the same one corrected, had left the old clock without a word."""
+    times = tmp_path / "cam.csv"
+    times.write_text("t\n" + "".join(f"{0.02 * i}\n" for i in range(20)))
+    hashed = digest(read_times(times)[0])
+    settings = RunSettings()
+    record = {"settings": settings.to_dict(), "input": {"clock": "cam.csv", "times_sha256": hashed}}
+    item = replace(write_run(tmp_path / "r", {0: 0}, record), times=times)
+    assert before(item, settings) == "was finished before"
+    moved = times.rename(tmp_path / "again.csv")
+    assert before(replace(item, times=moved), settings) == "was finished before"
+    moved.write_text(moved.read_text().replace("0.04\n", "0.05\n"))
+    assert "clock: cam.csv" in before(replace(item, times=moved), settings)
+    assert "clock" in before(replace(item, times=tmp_path / "gone.csv"), settings)
+    assert "clock" in before(replace(item, times=None), settings)

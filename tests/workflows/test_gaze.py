@@ -159,6 +159,17 @@ def test_an_earlier_calibration_goes_on(run: Path, tmp_path: Path) -> None:
         run_gaze(other, calibration=path)
 
 
+def test_frames_that_the_camera_dropped_are_lost_gaze(tmp_path: Path) -> None:
+    signals = recording(NINE)
+    dropped = pl.col("frame_idx").is_between(500, 599)
+    whole, gaps = (
+        run_gaze(write_run(tmp_path / name, part), TARGETS, report=False).summary()["data_loss"][0]
+        for name, part in (("whole", signals), ("gaps", signals.filter(~dropped)))
+    )
+    missing = len(signals.filter(dropped & (pl.col("object") == "pupil") & (pl.col("state") == "tracked")))
+    assert missing > 80 and gaps - whole == pytest.approx(missing / 1080, abs=0.01)
+
+
 def test_from_python(run: Path) -> None:
     recording_ = EyeRecording.load(run)
     gaze = recording_.calibrate(SHOWN)

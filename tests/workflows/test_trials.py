@@ -54,6 +54,18 @@ def test_what_is_told_of_trials(run: Path, tmp_path: Path) -> None:
     assert "names of more than one trial, which start_ns tells apart: 1, 2" in result.output
 
 
+def test_trials_beyond_the_recording_are_named(run: Path, tmp_path: Path) -> None:
+    """A trial longer than the recording had shown in its data loss alone."""
+    last = int(pl.read_csv(run / "signals.csv")["timestamp_ns"].max()) / 1e9  # type: ignore[arg-type]
+    table = tmp_path / "trials.csv"
+    table.write_text(f"trial,start,end\na,-0.5,1\nb,1,2\nc,3,{last + 0.01}\nd,4,{last + 1}\n")
+    result = runner.invoke(app, ["trials", str(run), "-t", str(table), "-o", str(tmp_path / "out")])
+    assert result.exit_code == 0, result.output
+    told = "a part outside the recording, which counts as data loss, of 2 trials: a, d"
+    assert told in " ".join(result.output.split())
+    assert json.loads((tmp_path / "out" / "trials.json").read_text())["outside_recording"] == ["a", "d"]
+
+
 def test_the_doubtful_frames_of_the_run_are_left_out(run: Path, tmp_path: Path) -> None:
     """Those that stand in doubtful.csv, not those that would be found anew."""
     here = tmp_path / "run"

@@ -117,6 +117,7 @@ def describe(found: Trials) -> list[str]:
         lines += _named(f"view {view}: no baseline in", part.filter(part["baseline_samples"] == 0))
     first = found.table.filter(found.table["view"] == found.table["view"].min())
     lines += _named("no end of", first.filter(first["end_ns"].is_null()))
+    lines += _named("a part outside the recording, which counts as data loss, of", found.outside)
     again = first.filter(first["trial"].is_duplicated()).unique("trial", maintain_order=True)
     if len(again):
         lines.append(f"names of more than one trial, which start_ns tells apart: {_listed(again)}")

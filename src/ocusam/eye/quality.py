@@ -108,10 +108,7 @@ def _object_quality(part: ObjectRows, odd: int) -> tuple[object, ...]:
     counts = [int((part.states == STATES.index(s)).sum()) for s in (TRACKED, BLINK, LOST)]
     step_ns = part.step_ns
     hz = 1e9 / step_ns if step_ns > 0 else None
-    # Frames that the clock says should have been there count as missing samples.
-    expected = max(
-        len(time), round((int(time[-1]) - int(time[0])) / step_ns) + 1 if step_ns > 0 else len(time)
-    )
+    expected = samples_due(time, step_ns)
     duration_s = expected * step_ns / 1e9
     jitter = float(np.diff(time).std()) / 1e6 if len(time) > 1 else None
     xy = np.empty((len(time), 2))
@@ -126,6 +123,14 @@ def _object_quality(part: ObjectRows, odd: int) -> tuple[object, ...]:
         jitter, precision[1], precision[2], odd, odd / max(counts[0], 1),
         _perclos(part),
     )  # fmt: skip
+
+
+def samples_due(time_ns: NDArray[np.int64], step_ns: float) -> int:
+    """Samples for which there is room from the first to the last at a step of `step_ns`: frames that a camera
+    dropped are missing samples too."""
+    if not len(time_ns) or step_ns <= 0:
+        return len(time_ns)
+    return max(len(time_ns), round((int(time_ns[-1]) - int(time_ns[0])) / step_ns) + 1)
 
 
 def _perclos(part: ObjectRows) -> float | None:

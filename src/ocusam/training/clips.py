@@ -5,7 +5,8 @@ renders; its batches arrive in order.
 
 Notable choices: the prompt's kind is drawn per batch, since the decoder's multimask policy depends on the
 number of points; `group` consecutive steps share their rendered eyes (other gaze, lid and pupil, other
-augmentation), which divides the cost of drawing an eye; clips run forward or backward.
+augmentation), which divides the cost of drawing an eye, and `uses` lets them come back later; clips run
+forward or backward.
 It does not know the network; pictures are bytes and normalised by the trainer.
 """
 
@@ -41,6 +42,8 @@ from ocusam.training.scenes import (
     side_by_side,
 )
 
+USED_AGAIN_AFTER = 12
+"""Blocks of `ClipConfig.group` steps between two uses of an eye."""
 PROMPTS = ("click", "box", "clicks", "mask")
 
 
@@ -54,6 +57,10 @@ class ClipConfig:
     pictures: int = 16
     objects: int = 4
     group: int = 4
+    uses: int = 1
+    """How often the frames of a rendered eye are seen, of single pictures: drawing one costs as much as
+    learning from it, and cut, turned and lit otherwise it has more to teach. Steps that share an eye lie
+    `group * USED_AGAIN_AFTER` apart."""
     prompt_shares: tuple[float, float, float, float] = (0.7, 0.15, 0.15, 0.0)
     nothing: float = 0.06
     two_eyes: float = 0.03
@@ -138,7 +145,7 @@ class BatchMaker(Dataset[Batch]):
         self.pictures = range(share[0], config.pictures, share[1])
         self.seed = seed
         self.renderer = renderer
-        self._block: tuple[int, dict[int, tuple[U8, dict[str, U8]]]] | None = None
+        self._eyes: dict[tuple[int, int], Scene] = {}
 
     def __getitem__(self, step: int) -> Batch:
         config = self.config
@@ -173,23 +180,32 @@ class BatchMaker(Dataset[Batch]):
             pictures, coverage = self._clip(step, index)
             return scene_of(pictures, coverage)
         block, offset = divmod(step, config.group)
-        if self._block is None or self._block[0] != block:
-            eyes = {}
-            for i in self.pictures:
-                rng = _generator(self.seed, 3, block, i)
-                blink = config.parts_only and bool(rng.random() < config.blink)
-                fps = float(
-                    np.exp(rng.uniform(*((np.log(4), np.log(12)) if blink else (np.log(0.5), np.log(8)))))
-                )
-                shapes = self._shows_shapes(block, i)
-                seed = int(rng.integers(2**31))
-                eyes[i] = self.renderer(
-                    Wish(seed, config.group, fps, config.size, blink=blink, shapes=shapes)
-                )
-            self._block = (block, eyes)
-        pictures, coverage = self._block[1][index]
-        own = slice(offset, offset + 1)
-        return scene_of(pictures[own], {name: layer[own] for name, layer in coverage.items()})
+        key = self._home(block, index)
+        if key not in self._eyes:
+            oldest = block - (config.uses - 1) * USED_AGAIN_AFTER
+            self._eyes = {k: eye for k, eye in self._eyes.items() if k[0] >= oldest}
+            self._eyes[key] = self._eye(*key)
+        eye = self._eyes[key]
+        return Scene(eye.pictures[offset : offset + 1], eye.names, eye.masks[:, offset : offset + 1])
+
+    def _home(self, block: int, index: int) -> tuple[int, int]:
+        """Block and picture for which the eye of this one was drawn: its own, or an earlier one's."""
+        uses = self.config.uses
+        place = self.pictures.index(index)
+        drawn = block - place % uses * USED_AGAIN_AFTER
+        return (drawn, self.pictures[place - place % uses]) if drawn >= 0 else (block, index)
+
+    def _eye(self, block: int, index: int) -> Scene:
+        """`group` frames of one eye, slow enough to differ."""
+        config = self.config
+        rng = _generator(self.seed, 3, block, index)
+        blink = config.parts_only and bool(rng.random() < config.blink)
+        fps = float(np.exp(rng.uniform(*((np.log(4), np.log(12)) if blink else (np.log(0.5), np.log(8))))))
+        shapes = self._shows_shapes(block, index)
+        seed = int(rng.integers(2**31))
+        wish = Wish(seed, config.group, fps, config.size, blink=blink, shapes=shapes)
+        scene = scene_of(*self.renderer(wish))
+        return _parts_alone(scene) if config.parts_only else scene
 
     def _shows_shapes(self, step: int, index: int) -> bool:
         return bool(_generator(self.seed, 8, step, index).random() < self.config.shapes)
@@ -224,7 +240,7 @@ class BatchMaker(Dataset[Batch]):
         """Augment one scene and pack what a batch needs of it."""
         config = self.config
         scene = self._augmented(rng, scene)
-        chosen = choose(rng, scene, prompt, config.objects, config.nothing)
+        chosen = [] if config.parts_only else choose(rng, scene, prompt, config.objects, config.nothing)
         points, labels, truth, area, kind = [], [], [], [], []
         blank = np.zeros((config.frames, config.size, config.size), np.uint8)
         for index in chosen:
@@ -273,6 +289,18 @@ class BatchMaker(Dataset[Batch]):
             whole = np.max(own, axis=0) if own else np.zeros(scene.pictures.shape[:3], np.uint8)
             layers.append([cv2.resize(m, grid, interpolation=cv2.INTER_AREA) for m in whole])
         return np.array(layers, np.uint8)
+
+
+def _parts_alone(scene: Scene) -> Scene:
+    """The scene without what only prompts need: one mask for each part of the eye, reflections together."""
+    if not scene.knows_eye_parts or not any(scene.kind(i) in PARTS for i in range(len(scene.names))):
+        return scene
+    layers = {}
+    for part in PARTS:
+        own = [scene.masks[i] for i in range(len(scene.names)) if scene.kind(i) == part]
+        if own:
+            layers[part] = np.max(own, axis=0)
+    return Scene(scene.pictures, list(layers), np.stack(list(layers.values())))
 
 
 class MixedMaker(Dataset[Batch]):

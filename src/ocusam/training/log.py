@@ -21,8 +21,8 @@ from ocusam.training.scenes import KINDS
 LOSSES = ("loss", "focal", "dice", "iou", "presence", "norm")
 
 
-def open_tensorboard(folder: Path) -> Any:
-    """A writer of curves into a folder.
+def _summary_writer() -> Any:
+    """TensorBoard's class that writes curves.
 
     Raises:
         ModelError: the package is not installed.
@@ -34,7 +34,7 @@ def open_tensorboard(folder: Path) -> Any:
             "tensorboard = true needs the package tensorboard, which is not installed: pip install "
             "tensorboard, or leave the line out (log.csv holds the same figures)."
         ) from None
-    return SummaryWriter(str(folder))
+    return SummaryWriter
 
 
 class TrainingLog:
@@ -53,7 +53,10 @@ class TrainingLog:
         self._path = folder / "log.csv"
         self.say = say
         self._sums: dict[str, list[float]] = {}
-        self._curves = open_tensorboard(folder / "tensorboard") if tensorboard else None
+        self._curves_folder = str(folder / "tensorboard")
+        self._open_curves = _summary_writer() if tensorboard else None
+        self._curves: Any = None
+        self._kept_until = 0  # what other runs drew past this step is hidden
 
     def add(self, terms: LossTerms, iou_of_kind: Mapping[str, tuple[float, int]], norm: float) -> None:
         """One step: its losses, (sum of IoUs, count) of each kind, the gradient's norm."""
@@ -87,8 +90,9 @@ class TrainingLog:
         self._draw("train", step, means | {"lr": rate})
 
     def forget_after(self, step: int) -> None:
-        """Drop the rows past a checkpoint: they are trained, and written, once more. A row that was cut off
-        in the middle goes too."""
+        """Drop the rows and points past a checkpoint: they are trained, and written, once more. A row that
+        was cut off in the middle goes too."""
+        self._kept_until = step
         if not self._path.exists():
             return
         with self._path.open(newline="") as file:
@@ -106,8 +110,10 @@ class TrainingLog:
         self._draw("held_out", step, means)
 
     def _draw(self, group: str, step: int, values: Mapping[str, float]) -> None:
-        if self._curves is None:
+        if self._open_curves is None:
             return
+        if self._curves is None:
+            self._curves = self._open_curves(self._curves_folder, purge_step=self._kept_until + 1)
         for name, value in values.items():
             self._curves.add_scalar(f"{group}/{name}", value, step)
         self._curves.flush()

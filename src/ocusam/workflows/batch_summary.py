@@ -15,9 +15,9 @@ from typing import Any
 
 import polars as pl
 
-from ocusam.core.errors import OutputError
+from ocusam.core.errors import OcusamError, OutputError
 from ocusam.eye.signals import LOST, TRACKED
-from ocusam.workflows.inputs.frame_times import NOMINAL
+from ocusam.workflows.inputs.frame_times import NOMINAL, digest, read_times
 from ocusam.workflows.inputs.recording_list import BatchItem
 from ocusam.workflows.inputs.settings import RunSettings
 
@@ -77,11 +77,22 @@ def before(item: BatchItem, settings: RunSettings) -> str:
     was, now = record.get("settings", {}), settings.to_dict()
     other = [f"{key} {was[key]}, now {now[key]}" for key in _TOLD if key in was and was[key] != now[key]]
     known = record.get("input", {})
-    if (known.get("times") is None) != (item.times is None) or known.get("fps_stated") != settings.fps:
+    if known.get("fps_stated") != settings.fps or not _same_times(known, item, settings):
         other.append(f"clock: {known.get('clock')}")
     if not other:
         return "was finished before"
     return f"was finished before in another way ({'; '.join(other)}); remove its folder to have it done again"
+
+
+def _same_times(known: dict[str, Any], item: BatchItem, settings: RunSettings) -> bool:
+    """Whether a run had the times that the list names now."""
+    if item.times is None or known.get("times_sha256") is None:
+        return item.times is None and known.get("times_sha256") is None
+    try:
+        now = read_times(str(item.times), settings.times_column, settings.times_unit)[0]
+    except OcusamError:
+        return False
+    return bool(digest(now) == known["times_sha256"])
 
 
 def finished_row(item: BatchItem, message: str = "") -> Row:

@@ -277,7 +277,7 @@ def _clips(base: ClipConfig, table: Table, where: str, *, frames: int | None, ow
         base = dataclasses.replace(
             base, augment=dataclasses.replace(base.augment, frame_eye=0.0), two_eyes=0.0
         )
-        given["group"] = 1
+        given["group"] = given["uses"] = 1
     clips = _filled(base, given, where)
     augment = _typed(table, "augment", dict, {}, where)
     _check_keys(augment, tuple(f.name for f in dataclasses.fields(AugmentConfig)), f"{where}, augment")
@@ -288,8 +288,11 @@ def _clips(base: ClipConfig, table: Table, where: str, *, frames: int | None, ow
         )
     if frames is not None and clips.frames != frames:
         raise InputError(f"{where}: frames = {clips.frames}, but pictures have one; use kind = 'clips'.")
-    if clips.size % 32 or min(clips.size, clips.grid, clips.pictures, clips.objects, clips.frames) < 1:
-        raise InputError(f"{where}: size is a multiple of 32, and pictures, objects, frames at least 1.")
+    counts = (clips.pictures, clips.objects, clips.frames, clips.group, clips.uses)
+    if clips.size % 32 or min(clips.size, clips.grid, *counts) < 1:
+        raise InputError(
+            f"{where}: size is a multiple of 32, and pictures, objects, frames, group, uses are at least 1."
+        )
     if len(clips.prompt_shares) != 4 or min(clips.prompt_shares) < 0 or sum(clips.prompt_shares) <= 0:
         raise InputError(f"{where}: prompt_shares are four: of a click, a box, several clicks, a mask.")
     if clips.frames == 1 and clips.prompt_shares[3] > 0:

@@ -38,11 +38,14 @@ class Trials:
         table: one row per trial and view.
         samples: one row per sample, trial and view.
         unit: "deg" where events are those of gaze, "px", or None without events.
+        outside: trial, start_ns and end_ns of those that reach beyond the recording; what is missing of them
+            counts as data loss.
     """
 
     table: pl.DataFrame
     samples: pl.DataFrame
     unit: str | None
+    outside: pl.DataFrame
 
 
 def run_trials(
@@ -74,7 +77,9 @@ def run_trials(
     gaze = read_gaze(folder, folder / "signals.csv")
     events, places = (gaze[1], gaze[0]) if gaze is not None else (finished.events, None)
     data = EyeData(finished.signals, finished.blinks, doubts, events, places)
-    found, samples = measure_trials(data, make_trials(table, data.span, settings), settings)
+    made = make_trials(table, data.span, settings)
+    found, samples = measure_trials(data, made, settings)
+    outside = _outside(made, data)
     unit = None if events is None else "px" if gaze is None else "deg"
     facts = {
         "made": now(),
@@ -83,11 +88,21 @@ def run_trials(
         "trials": None if isinstance(trials, pl.DataFrame) else str(trials),
         "settings": asdict(settings),
         "events": unit,
+        "outside_recording": outside["trial"].to_list(),
     }
     for name, content in zip(FILES[:2], (found, samples), strict=True):
         write_bytes(place / name, content.write_csv(None, null_value="", float_precision=6).encode("utf-8"))
     write_bytes(place / FILES[2], (json.dumps(facts, indent=2, ensure_ascii=False) + "\n").encode("utf-8"))
-    return Trials(found, samples, unit)
+    return Trials(found, samples, unit, outside)
+
+
+def _outside(made: pl.DataFrame, data: EyeData) -> pl.DataFrame:
+    """Trials of which a part lies where nothing was filmed: more than the time of two frames, since a trial
+    that ends with the recording ends after its last frame."""
+    (first, last), time = data.span, data.signals["timestamp_ns"].unique().sort()
+    step = 2 * float(time.diff().median() or 0)  # type: ignore[arg-type]
+    beyond = (pl.col("start_ns") < first - step) | (pl.col("end_ns") > last + step)
+    return made.filter(beyond).select("trial", "start_ns", "end_ns")
 
 
 def _check_free(place: Path, given: Path | None) -> None:

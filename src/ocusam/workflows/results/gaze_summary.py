@@ -17,7 +17,7 @@ import polars as pl
 
 from ocusam.eye.calibration import GAZE_COLUMNS, IN_FORCE, OUTSIDE_SIZES, OUTSIDE_TARGETS, Calibration, Fitted
 from ocusam.eye.calibration.in_force import spans
-from ocusam.eye.quality import windowed_precision
+from ocusam.eye.quality import samples_due, windowed_precision
 from ocusam.eye.targets import CALIBRATION, VALIDATION
 
 
@@ -47,7 +47,8 @@ def _row(calibration: Calibration, part: pl.DataFrame, targets: pl.DataFrame) ->
     step = part["timestamp_ns"].diff().median()
     step_ns = float(step) if isinstance(step, int | float) else 0.0
     xy = part.select(pl.col(GAZE_COLUMNS).fill_null(float("nan"))).to_numpy()
-    precise = windowed_precision(xy, step_ns, time_ns=part["timestamp_ns"].to_numpy())
+    time = part["timestamp_ns"].to_numpy()
+    precise = windowed_precision(xy, step_ns, time_ns=time)
     return {
         "feature": calibration.feature, "reflection": calibration.reflection,
         "model": calibration.model, "with_size": calibration.with_size,
@@ -57,6 +58,6 @@ def _row(calibration: Calibration, part: pl.DataFrame, targets: pl.DataFrame) ->
         "validation_targets": len(errors[VALIDATION]),
         "validation_accuracy_deg": errors[VALIDATION].mean(),
         "precision_rms_s2s_deg": precise[0], "precision_std_deg": precise[1], "bcea_deg2": precise[2],
-        "samples": len(part), "data_loss": 1.0 - len(seen) / max(len(part), 1),
+        "samples": len(part), "data_loss": 1.0 - len(seen) / max(samples_due(time, step_ns), 1),
         "outside_targets": seen[OUTSIDE_TARGETS].mean(), "outside_sizes": seen[OUTSIDE_SIZES].mean(),
     }  # fmt: skip
