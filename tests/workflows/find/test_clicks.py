@@ -16,6 +16,7 @@ from ocusam.synthetic.eye import EyeFrame, iter_eye_frames
 from ocusam.tracking.build import build_sam2_video_predictor
 from ocusam.video.source import SequenceSource
 from ocusam.workflows.eye import track_eye
+from ocusam.workflows.find import clicks
 from ocusam.workflows.find.clicks import ClearClicks, part_at
 from ocusam.workflows.inputs.settings import RunSettings
 from ocusam.workflows.session.models import open_predictor
@@ -56,6 +57,22 @@ def test_clicks_become_masks(nano: Any, frames: list[EyeFrame]) -> None:
         truth = frames[0].coverage[prompt.name] >= 128
         assert prompt.mask is not None and note["entered"] == "mask"
         assert (prompt.mask & truth).sum() / (prompt.mask | truth).sum() > 0.85
+
+
+def test_an_unclear_click_is_what_several_looks_say(
+    nano: Any, frames: list[EyeFrame], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(clicks.LEAST, "pupil", 1.1)
+    asked = [click_on(frames[0], n) for n in ("pupil", "iris")]
+    prompts, told = entered(nano.predictor, frames, asked)
+    truth = frames[0].coverage["pupil"] >= 128
+    mask = prompts[0].mask
+    assert mask is not None and (mask & truth).sum() / (mask | truth).sum() > 0.85
+    assert [note["entered"] for note in told] == [clicks.LOOKS]
+    assert prompts[1] is asked[1]  # around a pupil that is unclear
+    monkeypatch.setattr(clicks, "_LEAST_SURE", 1.1)
+    prompts, told = entered(nano.predictor, frames, asked)
+    assert prompts == asked and [note["entered"] for note in told] == [clicks.CLICK]
 
 
 def test_what_else_a_user_says_stays(nano: Any, frames: list[EyeFrame]) -> None:

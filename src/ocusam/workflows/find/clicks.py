@@ -3,12 +3,14 @@
 Purpose: `ClearClicks` is shown the prompts of each view as tracking begins. Where a pupil or an iris has one
 click on a frame, the network is asked for all of its answers, the picture for its own outlines
 (`eye.meant`), and where one of them is likely right, its mask is entered in place of the click. The tracker
-then remembers the object as it is, not a part of it.
+then remembers the object as it is, not a part of it. A click that stays unclear is asked again in several
+looks at the picture (`looks`), and what they say together is entered.
 
 Notable choices: the prompts of the run stay what the user gave; what was entered instead is told in
 `run.json` under "clicks", and its memory is stored as that of any prompt is, so a run that goes on and a
-correction use it too. Several points, a box or a mask of the user's are never replaced. A click that stays
-unclear is entered as it is, and so is one on an iris whose pupil is unclear or was not clicked.
+correction use it too. Several points, a box or a mask of the user's are never replaced. A click on an iris
+whose pupil is unclear or was not clicked is entered as it is, and so is one that the network answers with
+next to nothing.
 
 What it does not know: other objects than pupil and iris; frames without a click.
 """
@@ -31,6 +33,7 @@ from ocusam.model.sam2 import SAM2
 from ocusam.model.values import PointPrompt
 from ocusam.tracking.prompt_checks import make_points
 from ocusam.tracking.session import VideoSession
+from ocusam.workflows.find.looks import Looks
 
 NETWORK = "nano"
 """Whose answers the weights of `eye.meant` were fitted on; others' clicks stay as they are."""
@@ -39,7 +42,10 @@ LEAST = {"pupil": 0.5, "iris": 0.4}
 pictures (benchmarks/fit_meant.py), where from there on next to none is worse than what the network alone
 would give, and after looking at what tracked frames of the first clips of benchmarks/rendered_test_set.py
 gained and lost."""
+MASK, LOOKS, CLICK = "mask", "mask of several looks", "click"
+"""What was entered: the likely outline's mask, what several looks say together, or the click as it is."""
 _LEAST_PX = 12  # of a mask that is entered
+_LEAST_SURE = 0.3  # predicted IoU of several looks
 _NEAR_CELLS = 2.0  # of the map of parts, from a click to the region it means
 
 
@@ -99,11 +105,17 @@ class ClearClicks:
         for frame, clicks in sorted(by_frame.items()):
             if "pupil" not in clicks:
                 continue
+            looks: Looks | None = None
             for name, meant in mean(network, state, frame, clicks).items():
-                clear = meant.probability >= LEAST[name] and int(meant.mask.sum()) >= _LEAST_PX
-                if clear:
-                    masks[name, frame] = ObjectPrompt(name, frame, mask=meant.mask)
-                self.told.append(_told(view, clicks[name], meant, clear))
+                mask: NDArray[np.bool_] | None = meant.mask
+                entered = MASK
+                if meant.probability < LEAST[name] or int(meant.mask.sum()) < _LEAST_PX:
+                    looks = looks or Looks(network, state.frame(frame).image, state.features(frame))
+                    mask = _seen_together(looks, clicks[name])
+                    entered = CLICK if mask is None else LOOKS
+                if mask is not None:
+                    masks[name, frame] = ObjectPrompt(name, frame, mask=mask)
+                self.told.append(_told(view, clicks[name], meant, entered))
         return [masks.get((prompt.name, prompt.frame_idx), prompt) for prompt in prompts]
 
 
@@ -187,14 +199,24 @@ def _at(prompt: ObjectPrompt) -> tuple[float, float]:
     return x, y
 
 
-def _told(view: int, prompt: ObjectPrompt, meant: Meant, clear: bool) -> dict[str, Any]:
+def _seen_together(looks: Looks, prompt: ObjectPrompt) -> NDArray[np.bool_] | None:
+    """The mask that several looks say together; None where there is hardly one."""
+    together = looks.answer(prompt)
+    if together is None or together.predicted_iou < _LEAST_SURE:
+        return None
+    height, width = looks.size
+    mask = cv2.resize(together.logits, (width, height), interpolation=cv2.INTER_LINEAR) > 0
+    return mask if int(mask.sum()) >= _LEAST_PX else None
+
+
+def _told(view: int, prompt: ObjectPrompt, meant: Meant, entered: str) -> dict[str, Any]:
     e = meant.ellipse
     return {
         "view": view,
         "frame_idx": prompt.frame_idx,
         "object": prompt.name,
         "click": prompt.points[0].tolist(),
-        "entered": "mask" if clear else "click",
+        "entered": entered,
         "probability": round(meant.probability, 3),
         "source": meant.source,
         "on_the_picture": meant.refined,
