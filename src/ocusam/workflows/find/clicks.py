@@ -45,7 +45,7 @@ gained and lost."""
 MASK, LOOKS, CLICK = "mask", "mask of several looks", "click"
 """What was entered: the likely outline's mask, what several looks say together, or the click as it is."""
 _LEAST_PX = 12  # of a mask that is entered
-_LEAST_SURE = 0.3  # predicted IoU of several looks
+_LEAST_SURE = 0.3  # predicted IoU of several looks; not varied
 _NEAR_CELLS = 2.0  # of the map of parts, from a click to the region it means
 
 
