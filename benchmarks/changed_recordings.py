@@ -219,6 +219,8 @@ def main() -> None:
         "--pictures", action="store_true", help="a sheet of the annotated frames of each clip"
     )
     given = parser.parse_args()
+    if unknown := [name for name in given.changes.split(",") if name not in CHANGES]:
+        parser.error(f"unknown changes {unknown}: give some of {', '.join(CHANGES)}")
     given.out.mkdir(parents=True, exist_ok=True)
     clips = choose_clips(read_annotations(given.annotations), given.clips.split(",") if given.clips else None)
     opened = open_predictor("nano", given.weights, "cpu")
