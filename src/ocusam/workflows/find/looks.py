@@ -5,8 +5,9 @@ takes the mean of its answers, each weighed by how sure it says to be.
 
 Notable choices: a network is not quite the same function of a picture and of its mirror image, and it errs in
 other ways where it sees finer; where one look goes wrong the others are mostly surer, so the weighed mean is
-much better than the first look, and no worse than the surest (docs/lab_log.md). That costs as much as six frames, once for each frame with a click. Every
-frame would take so much, so frames that are tracked are looked at once.
+much better than the first look, and no worse than the surest (docs/lab_log.md). That costs as much as six
+frames, once for each frame with an unclear click. Every frame would take so much, so frames that are tracked
+are looked at once.
 
 What it does not know: what comes of the answer.
 """
